@@ -1,0 +1,164 @@
+"""Who: people, the customers that pay, and the keys that speak for them."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
+        """
+        Create a user together with the personal customer that every user has.
+
+        Without a password the user can sign in by token only.
+        """
+        user = self.model(email=self.normalize_email(email).lower() or None, **fields)
+        user.set_password(password)
+        with transaction.atomic():
+            user.save(using=self._db)
+            Customer.objects.create_personal(user)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person who signs in: by e-mail and password, or by a token of an identity provider."""
+
+    email = models.EmailField(unique=True, null=True, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    external_id = models.CharField(
+        max_length=255, unique=True, null=True, blank=True, help_text="The identity provider's id, such as Clerk's user_…"
+    )
+    is_active = models.BooleanField(default=True, help_text="An inactive user can do nothing, with any credential.")
+    is_staff = models.BooleanField(default=False, help_text="May open the admin.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(email=None) | Q(email=Lower("email")), name="user_email_is_lower_case"),
+        ]
+
+    def __str__(self) -> str:
+        return self.email or self.external_id or f"user {self.pk}"
+
+
+class CustomerManager(models.Manager["Customer"]):
+    def create_personal(self, user: User) -> "Customer":
+        customer = self.create(kind=Customer.Kind.PERSONAL, user=user, name=user.name or str(user))
+        Membership.objects.create(customer=customer, user=user, role=Membership.Role.OWNER)
+        return customer
+
+
+class Customer(models.Model):
+    """Who pays: a person or a team. Owns accounts, keys and usage."""
+
+    class Kind(models.TextChoices):
+        PERSONAL = "PERSONAL"
+        TEAM = "TEAM"
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    name = models.CharField(max_length=200)
+    user = models.OneToOneField(
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="personal_customer",
+        help_text="Whose personal customer this is; empty for a team.",
+    )
+    members = models.ManyToManyField(User, through="Membership", related_name="customers")
+    external_id = models.CharField(
+        max_length=255, unique=True, null=True, blank=True, help_text="The identity provider's id of the team, such as Clerk's org_…"
+    )
+    suspended_at = models.DateTimeField(null=True, blank=True, help_text="Set while the customer may spend nothing.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[CustomerManager] = CustomerManager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="PERSONAL", user__isnull=False) | Q(kind="TEAM", user__isnull=True),
+                name="customer_is_one_persons_or_a_teams",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """What a user may do for a customer."""
+
+    class Role(models.TextChoices):
+        OWNER = "OWNER"
+        ADMIN = "ADMIN"
+        MEMBER = "MEMBER"
+        BILLING = "BILLING"
+        READ_ONLY = "READ_ONLY"
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "user"], name="membership_once_per_customer_and_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}, {self.role} of {self.customer}"
+
+
+class ApiKey(models.Model):
+    """A customer's credential. Its text is shown once; the database keeps a digest (see ``accounts.keys``)."""
+
+    class Mode(models.TextChoices):
+        LIVE = "live"
+        TEST = "test"
+
+    class Scope(models.TextChoices):
+        AI = "ai", "call models"
+        READ = "read", "read balances, usage and keys"
+        MANAGE = "manage", "create and revoke keys"
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="api_keys")
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    name = models.CharField(max_length=100)
+    mode = models.CharField(max_length=4, choices=Mode, default=Mode.LIVE)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    last_four = models.CharField(max_length=4, editable=False)
+    scopes = models.CharField(max_length=100, default="ai read", help_text="Words with a space between them.")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="Written at most once a minute.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(expires_at=None) | Q(expires_at__gt=F("created_at")), name="api_key_expires_after_it_was_made"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.masked})"
+
+    @property
+    def masked(self) -> str:
+        return f"ppd_{self.mode}_…{self.last_four}"

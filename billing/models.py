@@ -1,0 +1,89 @@
+"""What things cost, and what was used."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import ApiKey, Customer
+from credits.models import Hold
+
+
+class Price(models.Model):
+    """What a feature costs from an instant on. Append-only: a new price is a new row."""
+
+    class Type(models.TextChoices):
+        FIXED = "FIXED"
+        METERED = "METERED"
+
+    feature = models.CharField(max_length=50)
+    type = models.CharField(max_length=7, choices=Type, default=Type.FIXED)
+    amount = models.BigIntegerField(help_text="FIXED: units (10⁻⁷ credit) for each unit of the feature.")
+    effective_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["feature", "-effective_at", "-id"]
+        indexes = [models.Index(fields=["feature", "-effective_at", "-id"], name="price_newest_of_feature")]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gte=0), name="price_is_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Price {self.pk} of {self.feature}"
+
+
+class UsageRecord(models.Model):
+    """
+    One billable call: who, what, how much, what it cost us and what it cost them.
+
+    Written once, in the transaction that resolves its hold.
+    """
+
+    class Status(models.TextChoices):
+        COMPLETED = "COMPLETED", "completed"
+        CANCELLED = "CANCELLED", "the client hung up"
+        FAILED = "FAILED", "failed, not charged"
+        UNKNOWN = "UNKNOWN", "never known, booked as our loss"
+
+    hold = models.OneToOneField(Hold, on_delete=models.PROTECT, related_name="usage")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="usage")
+    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, blank=True, related_name="usage")
+    request_id = models.CharField(max_length=128, blank=True)
+    feature = models.CharField(max_length=50)
+    quantity = models.PositiveIntegerField(default=1)
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+")
+    status = models.CharField(max_length=9, choices=Status)
+    error_code = models.CharField(max_length=50, blank=True)
+
+    held = models.BigIntegerField(help_text="Set aside before the call.")
+    charged = models.BigIntegerField(help_text="What it cost the customer.")
+    shortfall = models.BigIntegerField(default=0, help_text="Worth more than was held: our loss.")
+    provider_cost = models.CharField(max_length=40, blank=True, help_text="US dollars, exactly as the provider reported them.")
+    provider_cost_picos = models.BigIntegerField(null=True, blank=True, help_text="The same in 10⁻¹² US dollars, for sums.")
+
+    provider = models.CharField(max_length=50)
+    model = models.CharField(max_length=200, help_text="The model that answered, else the one asked for.")
+    generation_id = models.CharField(max_length=255, blank=True)
+    prompt_tokens = models.BigIntegerField(null=True, blank=True)
+    completion_tokens = models.BigIntegerField(null=True, blank=True)
+    cached_tokens = models.BigIntegerField(null=True, blank=True)
+    reasoning_tokens = models.BigIntegerField(null=True, blank=True)
+    streamed = models.BooleanField(default=False)
+    latency_ms = models.PositiveIntegerField(null=True, blank=True, help_text="From the request to the last byte.")
+    first_token_ms = models.PositiveIntegerField(null=True, blank=True, help_text="From the request to the first byte of the answer.")
+    created_at = models.DateTimeField(help_text="When the call was admitted.")
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["customer", "-id"], name="usage_of_customer"),
+            models.Index(fields=["created_at"], name="usage_by_time"),
+            models.Index(fields=["generation_id"], condition=~Q(generation_id=""), name="usage_by_generation"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(charged__gte=0, shortfall__gte=0), name="usage_is_not_negative"),
+            models.CheckConstraint(condition=~Q(status__in=["FAILED", "UNKNOWN"]) | Q(charged=0), name="usage_that_failed_is_free"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Usage {self.pk}: {self.feature}"

@@ -1,0 +1,208 @@
+"""
+The bank's tables. ``credits.services`` is the only module that writes them.
+
+Every amount is in units of 10⁻⁷ (``credits.amounts``). Every rule that can be said
+in SQL is said here too, so that the database refuses what the code should never ask.
+"""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from accounts.models import Customer
+
+
+class Currency(models.TextChoices):
+    CREDITS = "credits"
+    USDC = "usdc"
+
+
+class Account(models.Model):
+    """
+    A customer's balance in one currency. Its row is the lock under which money moves.
+
+    The sums here are caches of the entries and holds; ``manage.py check_ledger`` proves them.
+    """
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="accounts")
+    currency = models.CharField(max_length=10, choices=Currency, default=Currency.CREDITS)
+    balance = models.BigIntegerField(default=0, help_text="Posted: the sum of all entries.")
+    held = models.BigIntegerField(default=0, help_text="Promised to pending holds.")
+    owed = models.BigIntegerField(default=0, help_text="Taken back but already spent; the next grants pay it first.")
+    entry_count = models.BigIntegerField(default=0, help_text="The sequence number of the newest entry.")
+    head = models.CharField(max_length=64, blank=True, help_text="The digest of the newest entry.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "currency"], name="account_once_per_customer_and_currency"),
+            models.CheckConstraint(condition=Q(held__gte=0), name="account_held_is_not_negative"),
+            models.CheckConstraint(condition=Q(held__lte=F("balance")), name="account_is_never_overdrawn"),
+            models.CheckConstraint(condition=Q(owed__gte=0), name="account_owed_is_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer}, {self.currency}"
+
+    @property
+    def available(self) -> int:
+        """What a new hold may take, leaving aside grants that fell due since the account last moved."""
+        return self.balance - self.held
+
+
+class Grant(models.Model):
+    """An immutable allocation into an account. What is left of it is its lot."""
+
+    class Category(models.TextChoices):
+        PURCHASE = "PURCHASE"
+        PLAN = "PLAN"
+        PROMOTION = "PROMOTION"
+        ADJUSTMENT = "ADJUSTMENT"
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="grants")
+    category = models.CharField(max_length=10, choices=Category)
+    amount = models.BigIntegerField()
+    remaining = models.BigIntegerField(help_text="Not yet spent, expired or taken back.")
+    held = models.BigIntegerField(default=0, help_text="The part of what remains that pending holds have drawn.")
+    priority = models.PositiveSmallIntegerField(default=100, help_text="Lower numbers are spent first.")
+    source = models.CharField(max_length=255, unique=True, help_text="What it was given for; the same source grants once.")
+    effective_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    memo = models.CharField(max_length=500, blank=True)
+    actor = models.CharField(max_length=100, help_text="Who gave it: user:…, key:…, system.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["account"], condition=Q(remaining__gt=0), name="grant_lots_of_account"),
+            models.Index(fields=["expires_at"], condition=Q(remaining__gt=0, expires_at__isnull=False), name="grant_lots_by_expiry"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="grant_gives_something"),
+            models.CheckConstraint(
+                condition=Q(remaining__gte=0, remaining__lte=F("amount")), name="grant_remaining_is_part_of_it"
+            ),
+            models.CheckConstraint(condition=Q(held__gte=0, held__lte=F("remaining")), name="grant_held_is_part_of_what_remains"),
+            models.CheckConstraint(
+                condition=Q(expires_at=None) | Q(expires_at__gt=F("effective_at")), name="grant_expires_after_it_takes_effect"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Grant {self.pk}: {self.source}"
+
+
+class Hold(models.Model):
+    """Credits set aside: the ceiling of what it settles. It resolves exactly once."""
+
+    class Status(models.TextChoices):
+        PENDING = "PENDING"
+        SETTLED = "SETTLED"
+        RELEASED = "RELEASED"
+        EXPIRED = "EXPIRED"
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
+    key = models.CharField(max_length=255, help_text="The idempotency key: the same key holds once per account.")
+    amount = models.BigIntegerField()
+    settled = models.BigIntegerField(default=0)
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
+    reference = models.CharField(
+        max_length=255, blank=True, help_text="The other side's id of what this pays for, such as the provider's generation."
+    )
+    context = models.JSONField(default=dict, help_text="What the holder needs to resolve it without the process that held it.")
+    expires_at = models.DateTimeField(help_text="Until when its process answers for it; later the worker resolves it.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["expires_at"], condition=Q(status="PENDING"), name="hold_pending_by_expiry"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "key"], name="hold_once_per_account_and_key"),
+            models.CheckConstraint(condition=Q(amount__gte=0), name="hold_amount_is_not_negative"),
+            models.CheckConstraint(condition=Q(settled__gte=0, settled__lte=F("amount")), name="hold_is_the_ceiling_of_what_it_settles"),
+            models.CheckConstraint(
+                condition=Q(status="PENDING", resolved_at=None, settled=0)
+                | Q(status="SETTLED", resolved_at__isnull=False)
+                | Q(status__in=["RELEASED", "EXPIRED"], resolved_at__isnull=False, settled=0),
+                name="hold_resolves_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Hold {self.pk}"
+
+
+class Draw(models.Model):
+    """The part of a grant that a hold has claimed."""
+
+    hold = models.ForeignKey(Hold, on_delete=models.PROTECT, related_name="draws")
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="draws")
+    amount = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["hold", "grant"], name="draw_once_per_hold_and_grant"),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="draw_takes_something"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Draw of {self.hold_id} on grant {self.grant_id}"
+
+
+class LedgerEntry(models.Model):
+    """
+    One final movement on one grant; ``kind`` says why.
+
+    Entries are numbered per account without gaps, carry the balance after them and
+    the digest of all that came before, and cannot be changed or deleted: triggers
+    on both databases refuse.
+    """
+
+    class Kind(models.TextChoices):
+        GRANT = "GRANT"
+        USAGE = "USAGE"
+        EXPIRY = "EXPIRY"
+        ADJUSTMENT = "ADJUSTMENT"
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries")
+    sequence = models.BigIntegerField(help_text="1 for the account's first entry.")
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="entries")
+    hold = models.ForeignKey(Hold, on_delete=models.PROTECT, null=True, blank=True, related_name="entries")
+    kind = models.CharField(max_length=10, choices=Kind)
+    amount = models.BigIntegerField(help_text="Signed: what the balance changed by.")
+    balance_after = models.BigIntegerField()
+    reference = models.CharField(max_length=255, blank=True)
+    memo = models.CharField(max_length=500, blank=True)
+    actor = models.CharField(max_length=100)
+    created_at = models.DateTimeField(editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+
+    #: Kinds that put credits in; all others take them out.
+    INCOMING: ClassVar[tuple[str, ...]] = (Kind.GRANT,)
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["created_at"], name="entry_by_time")]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "sequence"], name="entry_numbered_once_per_account"),
+            models.UniqueConstraint(fields=["grant"], condition=Q(kind="GRANT"), name="entry_grants_once"),
+            models.UniqueConstraint(
+                fields=["hold", "grant"], condition=Q(kind="USAGE"), name="entry_settles_once_per_hold_and_grant"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="GRANT", amount__gt=0) | (~Q(kind="GRANT") & Q(amount__lt=0)), name="entry_sign_follows_kind"
+            ),
+            models.CheckConstraint(condition=Q(balance_after__gte=0), name="entry_leaves_no_debt"),
+            models.CheckConstraint(condition=~Q(kind="USAGE") | Q(hold__isnull=False), name="entry_of_usage_names_its_hold"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Entry {self.account_id}/{self.sequence}: {self.kind}"
