@@ -71,6 +71,9 @@ class Grant(models.Model):
     source = models.CharField(max_length=255, unique=True, help_text="What it was given for; the same source grants once.")
     effective_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
+    booked_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its entry was made; empty while it waits to take effect."
+    )
     memo = models.CharField(max_length=500, blank=True)
     actor = models.CharField(max_length=100, help_text="Who gave it: user:…, key:…, system.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -78,7 +81,10 @@ class Grant(models.Model):
     class Meta:
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["account"], condition=Q(remaining__gt=0), name="grant_lots_of_account"),
+            models.Index(
+                fields=["account"], condition=Q(remaining__gt=0) | Q(booked_at=None), name="grant_lots_of_account"
+            ),
+            models.Index(fields=["effective_at"], condition=Q(booked_at=None), name="grant_waiting_by_effect"),
             models.Index(fields=["expires_at"], condition=Q(remaining__gt=0, expires_at__isnull=False), name="grant_lots_by_expiry"),
         ]
         constraints = [
@@ -87,6 +93,7 @@ class Grant(models.Model):
                 condition=Q(remaining__gte=0, remaining__lte=F("amount")), name="grant_remaining_is_part_of_it"
             ),
             models.CheckConstraint(condition=Q(held__gte=0, held__lte=F("remaining")), name="grant_held_is_part_of_what_remains"),
+            models.CheckConstraint(condition=Q(booked_at__isnull=False) | Q(remaining=0), name="grant_waiting_gives_nothing_yet"),
             models.CheckConstraint(
                 condition=Q(expires_at=None) | Q(expires_at__gt=F("effective_at")), name="grant_expires_after_it_takes_effect"
             ),

@@ -1,0 +1,272 @@
+"""
+The books of one transaction: accounts locked and read once, changed by the pure rules, written once.
+
+    with transaction.atomic():
+        books = Books.open([account.id], now=now)
+        books.hold(request)
+        books.save()
+
+However many holds and settlements there are, ``open`` and ``save`` are a handful of
+statements each. This is the only way that money moves.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from credits import rows
+from credits.errors import HoldNotFound
+from credits.ledger import Book, Draw, Lot, Why
+from credits.models import Hold
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """
+    Credits to set aside. ``id`` is a UUID in 32 hexadecimal digits, ``amount`` is in units.
+
+    ``key`` is the idempotency key; ``context`` is what a worker needs to resolve the hold.
+    """
+
+    id: str
+    account_id: int
+    key: str
+    amount: int
+    expires_at: datetime
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """
+    How a hold ended. ``first`` is false for whoever came too late: the others see the first result.
+
+    ``shortfall`` is what a settlement asked for above the hold: the house's loss.
+    """
+
+    hold_id: str
+    status: str
+    held: int
+    settled: int
+    shortfall: int
+    first: bool
+
+
+@dataclass(slots=True)
+class KeptHold:
+    id: str
+    account_id: int
+    amount: int
+    settled: int
+    status: str
+    reference: str
+    draws: list[Draw]
+
+
+ACCOUNT = {"id": rows.BIGINT, "balance": rows.BIGINT, "held": rows.BIGINT, "owed": rows.BIGINT,
+           "entry_count": rows.BIGINT, "head": rows.TEXT, "updated_at": rows.INSTANT}  # fmt: skip
+LOT = {"id": rows.BIGINT, "remaining": rows.BIGINT, "held": rows.BIGINT, "booked_at": rows.INSTANT}
+NEW_HOLD = {"id": rows.UUID_, "account_id": rows.BIGINT, "key": rows.TEXT, "amount": rows.BIGINT, "settled": rows.BIGINT,
+            "status": rows.TEXT, "reference": rows.TEXT, "context": rows.JSON, "expires_at": rows.INSTANT,
+            "created_at": rows.INSTANT}  # fmt: skip
+RESOLVED_HOLD = {"id": rows.UUID_, "status": rows.TEXT, "settled": rows.BIGINT, "resolved_at": rows.INSTANT}
+DRAW = {"hold_id": rows.UUID_, "grant_id": rows.BIGINT, "amount": rows.BIGINT}
+ENTRY = {"account_id": rows.BIGINT, "sequence": rows.BIGINT, "grant_id": rows.BIGINT, "hold_id": rows.UUID_,
+         "kind": rows.TEXT, "amount": rows.BIGINT, "balance_after": rows.BIGINT, "reference": rows.TEXT,
+         "memo": rows.TEXT, "actor": rows.TEXT, "created_at": rows.INSTANT, "digest": rows.TEXT}  # fmt: skip
+
+
+class Books:
+    """Open inside a transaction, change, save. The accounts stay locked until the transaction ends."""
+
+    def __init__(self, books: dict[int, Book], holds: dict[str, KeptHold], now: datetime) -> None:
+        self.by_account = books
+        self._holds = holds
+        self._now = now
+        self._new_holds: list[dict[str, Any]] = []
+        self._new_draws: list[dict[str, Any]] = []
+        self._resolved: list[dict[str, Any]] = []
+
+    @classmethod
+    def open(cls, account_ids: Iterable[int], hold_ids: Iterable[str] = (), *, now: datetime) -> Self:
+        """
+        Lock the accounts in the order of their ids and read their lots, and the holds to be resolved.
+
+        Whoever locks several accounts does it here, so that no two transactions wait for each other.
+        """
+        books = _lock_accounts(sorted(set(account_ids)))
+        _read_lots(books)
+        for book in books.values():
+            book.bring_up_to(now)
+        return cls(books, _read_holds(list(hold_ids)), now)
+
+    def hold(self, request: HoldRequest) -> None:
+        """
+        Set the request's amount aside.
+
+        :raises InsufficientCredits: if less is available; nothing has changed then
+        """
+        draws = self.by_account[request.account_id].hold(request.amount)
+        instant = rows.write_instant(self._now)
+        self._holds[request.id] = KeptHold(
+            request.id, request.account_id, request.amount, 0, Hold.Status.PENDING.value, "", draws
+        )
+        self._new_holds.append(
+            {
+                "id": request.id,
+                "account_id": request.account_id,
+                "key": request.key,
+                "amount": request.amount,
+                "settled": 0,
+                "status": Hold.Status.PENDING.value,
+                "reference": "",
+                "context": request.context,
+                "expires_at": rows.write_instant(request.expires_at),
+                "created_at": instant,
+            }
+        )
+        self._new_draws += [{"hold_id": request.id, "grant_id": draw.grant_id, "amount": draw.amount} for draw in draws]
+
+    def settle(self, hold_id: str, amount: int, *, why: Why) -> Resolution:
+        """
+        Spend ``amount`` of a hold and free the rest. Above the hold, the rest is the house's ``shortfall``.
+
+        :raises HoldNotFound: if there is no such hold
+        """
+        return self._resolve(hold_id, Hold.Status.SETTLED.value, amount, why)
+
+    def release(self, hold_id: str, *, status: str = Hold.Status.RELEASED.value) -> Resolution:
+        """
+        Give a hold back whole.
+
+        :raises HoldNotFound: if there is no such hold
+        """
+        return self._resolve(hold_id, status, 0, Why(actor="system"))
+
+    def _resolve(self, hold_id: str, status: str, amount: int, why: Why) -> Resolution:
+        hold = self._holds.get(hold_id)
+        if hold is None:
+            raise HoldNotFound
+        if hold.status != Hold.Status.PENDING.value:
+            return Resolution(hold.id, hold.status, hold.amount, hold.settled, 0, first=False)
+
+        book = self.by_account[hold.account_id]
+        hold.settled = book.settle(hold.id, hold.draws, amount, why=why, now=self._now)
+        hold.status = status
+        self._resolved.append(
+            {"id": hold.id, "status": status, "settled": hold.settled, "resolved_at": rows.write_instant(self._now)}
+        )
+        return Resolution(hold.id, status, hold.amount, hold.settled, amount - hold.settled, first=True)
+
+    def save(self) -> None:
+        """Write what changed: at most one statement a table."""
+        instant = rows.write_instant(self._now)
+        moved = [book for book in self.by_account.values() if book.changed]
+        rows.insert("credits_hold", NEW_HOLD, self._new_holds)
+        rows.insert("credits_draw", DRAW, self._new_draws)
+        rows.insert("credits_ledgerentry", ENTRY, [row for book in moved for row in _entry_rows(book)])
+        rows.update("credits_grant", LOT, [_lot_row(book.lots[id_]) for book in moved for id_ in book.changed])
+        rows.update("credits_hold", RESOLVED_HOLD, self._resolved)
+        rows.update("credits_account", ACCOUNT, [_account_row(book, instant) for book in moved])
+
+
+def _lock_accounts(account_ids: Sequence[int]) -> dict[int, Book]:
+    found = rows.select(
+        f"""
+        SELECT account.id, account.balance, account.held, account.owed, account.entry_count, account.head
+        FROM credits_account account
+        WHERE account.id IN (SELECT id FROM {rows.table_of({"id": rows.BIGINT})})
+        ORDER BY account.id {rows.for_update("account")}
+        """,  # noqa: S608 (no caller's text)
+        [{"id": id_} for id_ in account_ids],
+    )
+    return {row[0]: Book(*row) for row in found}
+
+
+def _read_lots(books: dict[int, Book]) -> None:
+    found = rows.select(
+        f"""
+        SELECT account_id, id, amount, remaining, held, priority, effective_at, expires_at, booked_at
+        FROM credits_grant
+        WHERE account_id IN (SELECT id FROM {rows.table_of({"id": rows.BIGINT})})
+          AND (remaining > 0 OR booked_at IS NULL)
+        """,  # noqa: S608 (no caller's text)
+        [{"id": id_} for id_ in books],
+    )
+    for account_id, grant_id, amount, remaining, held, priority, effective_at, expires_at, booked_at in found:
+        effective = rows.read_instant(effective_at)
+        assert effective is not None, "the column is not nullable"
+        books[account_id].lots[grant_id] = Lot(
+            grant_id,
+            amount,
+            remaining,
+            held,
+            priority,
+            effective,
+            rows.read_instant(expires_at),
+            rows.read_instant(booked_at),
+        )
+
+
+def _read_holds(hold_ids: Sequence[str]) -> dict[str, KeptHold]:
+    """Read the holds after their accounts are locked, so that nobody resolves them meanwhile."""
+    if not hold_ids:
+        return {}
+    found = rows.select(
+        f"""
+        SELECT hold.id, hold.account_id, hold.amount, hold.settled, hold.status, hold.reference,
+               draw.grant_id, draw.amount
+        FROM credits_hold hold LEFT JOIN credits_draw draw ON draw.hold_id = hold.id
+        WHERE hold.id IN (SELECT id FROM {rows.table_of({"id": rows.UUID_})})
+        """,  # noqa: S608 (no caller's text)
+        [{"id": id_} for id_ in hold_ids],
+    )
+    holds: dict[str, KeptHold] = {}
+    for raw_id, account_id, amount, settled, status, reference, grant_id, drawn in found:
+        hold_id = rows.read_id(raw_id)
+        hold = holds.setdefault(hold_id, KeptHold(hold_id, account_id, amount, settled, status, reference, []))
+        if grant_id is not None:
+            hold.draws.append(Draw(grant_id, drawn))
+    return holds
+
+
+def _account_row(book: Book, instant: str) -> dict[str, Any]:
+    return {
+        "id": book.account_id,
+        "balance": book.balance,
+        "held": book.held,
+        "owed": book.owed,
+        "entry_count": book.entry_count,
+        "head": book.head,
+        "updated_at": instant,
+    }
+
+
+def _lot_row(lot: Lot) -> dict[str, Any]:
+    return {
+        "id": lot.grant_id,
+        "remaining": lot.remaining,
+        "held": lot.held,
+        "booked_at": lot.booked_at and rows.write_instant(lot.booked_at),
+    }
+
+
+def _entry_rows(book: Book) -> list[dict[str, Any]]:
+    return [
+        {
+            "account_id": book.account_id,
+            "sequence": entry.sequence,
+            "grant_id": entry.grant_id,
+            "hold_id": entry.hold_id,
+            "kind": entry.kind,
+            "amount": entry.amount,
+            "balance_after": entry.balance_after,
+            "reference": entry.reference,
+            "memo": entry.memo,
+            "actor": entry.actor,
+            "created_at": rows.write_instant(entry.created_at),
+            "digest": entry.digest,
+        }
+        for entry in book.entries
+    ]
