@@ -70,7 +70,8 @@ LOT = {"id": rows.BIGINT, "remaining": rows.BIGINT, "held": rows.BIGINT, "booked
 NEW_HOLD = {"id": rows.UUID_, "account_id": rows.BIGINT, "key": rows.TEXT, "amount": rows.BIGINT, "settled": rows.BIGINT,
             "status": rows.TEXT, "reference": rows.TEXT, "context": rows.JSON, "expires_at": rows.INSTANT,
             "created_at": rows.INSTANT}  # fmt: skip
-RESOLVED_HOLD = {"id": rows.UUID_, "status": rows.TEXT, "settled": rows.BIGINT, "resolved_at": rows.INSTANT}
+RESOLVED_HOLD = {"id": rows.UUID_, "status": rows.TEXT, "settled": rows.BIGINT, "reference": rows.TEXT,
+                 "resolved_at": rows.INSTANT}  # fmt: skip
 DRAW = {"hold_id": rows.UUID_, "grant_id": rows.BIGINT, "amount": rows.BIGINT}
 ENTRY = {"account_id": rows.BIGINT, "sequence": rows.BIGINT, "grant_id": rows.BIGINT, "hold_id": rows.UUID_,
          "kind": rows.TEXT, "amount": rows.BIGINT, "balance_after": rows.BIGINT, "reference": rows.TEXT,
@@ -128,23 +129,25 @@ class Books:
         )
         self._new_draws += [{"hold_id": request.id, "grant_id": draw.grant_id, "amount": draw.amount} for draw in draws]
 
-    def settle(self, hold_id: str, amount: int, *, why: Why) -> Resolution:
+    def settle(self, hold_id: str, amount: int, *, why: Why, reference: str = "") -> Resolution:
         """
         Spend ``amount`` of a hold and free the rest. Above the hold, the rest is the house's ``shortfall``.
 
+        ``reference`` is the other side's id of what was paid for, if it has not been kept before.
+
         :raises HoldNotFound: if there is no such hold
         """
-        return self._resolve(hold_id, Hold.Status.SETTLED.value, amount, why)
+        return self._resolve(hold_id, Hold.Status.SETTLED.value, amount, why, reference)
 
-    def release(self, hold_id: str, *, status: str = Hold.Status.RELEASED.value) -> Resolution:
+    def release(self, hold_id: str, *, reference: str = "") -> Resolution:
         """
         Give a hold back whole.
 
         :raises HoldNotFound: if there is no such hold
         """
-        return self._resolve(hold_id, status, 0, Why(actor="system"))
+        return self._resolve(hold_id, Hold.Status.RELEASED.value, 0, Why(actor="system"), reference)
 
-    def _resolve(self, hold_id: str, status: str, amount: int, why: Why) -> Resolution:
+    def _resolve(self, hold_id: str, status: str, amount: int, why: Why, reference: str) -> Resolution:
         hold = self._holds.get(hold_id)
         if hold is None:
             raise HoldNotFound
@@ -155,7 +158,13 @@ class Books:
         hold.settled = book.settle(hold.id, hold.draws, amount, why=why, now=self._now)
         hold.status = status
         self._resolved.append(
-            {"id": hold.id, "status": status, "settled": hold.settled, "resolved_at": rows.write_instant(self._now)}
+            {
+                "id": hold.id,
+                "status": status,
+                "settled": hold.settled,
+                "reference": reference or hold.reference,
+                "resolved_at": rows.write_instant(self._now),
+            }
         )
         return Resolution(hold.id, status, hold.amount, hold.settled, amount - hold.settled, first=True)
 

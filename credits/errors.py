@@ -50,3 +50,14 @@ class LedgerBusy(PrepaidError):
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message, headers={"Retry-After": "1"})
+
+
+class LedgerUnreachable(PrepaidError):
+    """503: the database is away, so nothing can be admitted; no provider was called."""
+
+    status = 503
+    code = "ledger_unreachable"
+    message = "The service cannot reach its ledger right now. Nothing was charged; try again in a moment."
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers={"Retry-After": "2"})

@@ -72,10 +72,9 @@ def write_instant(instant: datetime) -> str:
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
 
 
-def read_instant(value: datetime | str | None) -> datetime | None:
-    if isinstance(value, str):
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
-    return value
+def read_instant(value: datetime | None) -> datetime | None:
+    """An instant as a statement found it; SQLite's come without their time zone."""
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 def read_id(value: UUID | str) -> str:

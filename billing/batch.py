@@ -1,0 +1,245 @@
+"""
+One transaction for whatever has queued: admissions, generation ids, conclusions.
+
+    admit      who asks? what does it cost? is it affordable? → hold
+    identify   the provider's id of the generation → on the hold, before a byte is relayed
+    conclude   settle or release the hold, write the usage record
+
+However many operations there are, each table is read or written once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from accounts.errors import InvalidApiKey, PrepaidError
+from billing import callers
+from billing.admission import Caller, decide
+from billing.calls import Call, Ending, Receipt, Report
+from billing.pricing import Terms, charge
+from billing.services import current_prices
+from credits import rows
+from credits.books import Books, HoldRequest
+from credits.ledger import Why
+from credits.models import Hold
+
+CHARGED = {Ending.COMPLETED, Ending.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """
+    Ask for ``quantity`` of ``feature``. Its outcome is a ``Call``, or the refusal.
+
+    One of ``key_digest`` and ``external_id`` says who asks.
+    """
+
+    hold_id: str
+    key_digest: str
+    external_id: str
+    request_id: str
+    feature: str
+    quantity: int
+    provider: str
+    model: str
+    streamed: bool
+    lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Identify:
+    """Keep the provider's id of the generation on the hold, as long as that is pending."""
+
+    call: Call
+    generation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """Resolve the hold as the report says and write the usage record. Its outcome is a ``Receipt``."""
+
+    call: Call
+    report: Report
+
+
+Operation = Admit | Identify | Conclude
+
+
+class UnknownPerson(PrepaidError):
+    """The token is good, but its user has not been seen before: create them and ask again."""
+
+    status = 401
+    code = "unauthorized"
+
+
+def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> list[Any]:
+    """
+    Carry out ``operations`` in one transaction and return an outcome for each, in their order.
+
+    Conclusions come first, so that what they free can be held again. ``again`` says that the
+    same operations may have been committed by a try whose end is not known: then an
+    admission that holds already returns its call. A conclusion that comes second always
+    returns the first result.
+    """
+    admissions = [operation for operation in operations if isinstance(operation, Admit)]
+    conclusions = [operation for operation in operations if isinstance(operation, Conclude)]
+    identities = [operation for operation in operations if isinstance(operation, Identify)]
+    outcomes: dict[int, Any] = {}
+    with transaction.atomic():
+        asking = callers.read(
+            {admission.key_digest for admission in admissions} - {""},
+            {admission.external_id for admission in admissions} - {""},
+        )
+        books = Books.open(
+            {caller.account_id for caller in asking.values()} | {conclusion.call.account_id for conclusion in conclusions},
+            [conclusion.call.hold_id for conclusion in conclusions],
+            now=now,
+        )
+        usage = []
+        for conclusion in conclusions:
+            receipt = outcomes[id(conclusion)] = _conclude(books, conclusion)
+            if receipt.first:
+                usage.append(_usage_row(conclusion, receipt))
+
+        prices = current_prices(now) if admissions else {}
+        admitted = _admitted_before(admissions) if again else {}
+        for admission in admissions:
+            caller = asking.get(admission.key_digest or admission.external_id)
+            outcomes[id(admission)] = admitted.get(admission.hold_id) or _admit(books, admission, caller, prices, now)
+
+        books.save()
+        rows.insert("billing_usagerecord", USAGE, usage)
+        rows.update(
+            "credits_hold",
+            IDENTITY,
+            [{"id": identity.call.hold_id, "reference": identity.generation_id} for identity in identities],
+            where="status = 'PENDING'",
+        )
+        callers.mark_used(asking.values(), now=now)
+    return [outcomes.get(id(operation)) for operation in operations]
+
+
+def _admit(
+    books: Books, admission: Admit, caller: Caller | None, prices: Mapping[str, Terms], now: datetime
+) -> Call | PrepaidError:
+    if caller is None:
+        return InvalidApiKey() if admission.key_digest else UnknownPerson()
+    terms = prices.get(admission.feature)
+    available = books.by_account[caller.account_id].available
+    try:
+        amount = decide(caller, terms, quantity=admission.quantity, available=available, now=now)
+    except PrepaidError as refusal:
+        return refusal
+    assert terms is not None, "a feature without a price is refused"
+    call = Call(
+        hold_id=admission.hold_id,
+        account_id=caller.account_id,
+        customer_id=caller.customer_id,
+        key_id=caller.key_id,
+        actor=caller.actor,
+        request_id=admission.request_id,
+        feature=admission.feature,
+        quantity=admission.quantity,
+        terms=terms,
+        held=amount,
+        provider=admission.provider,
+        model=admission.model,
+        streamed=admission.streamed,
+        admitted_at=now,
+    )
+    books.hold(
+        HoldRequest(
+            id=call.hold_id,
+            account_id=call.account_id,
+            key=call.hold_id,
+            amount=amount,
+            expires_at=now + admission.lifetime,
+            context=call.to_context(),
+        )
+    )
+    return call
+
+
+def _conclude(books: Books, conclusion: Conclude) -> Receipt:
+    call, report = conclusion.call, conclusion.report
+    cost = charge(call.terms, report.delivered) if report.ending in CHARGED else 0
+    if cost or not call.held:
+        resolution = books.settle(call.hold_id, cost, why=Why(call.actor), reference=report.generation_id)
+    else:
+        resolution = books.release(call.hold_id, reference=report.generation_id)
+    return Receipt(
+        charged=resolution.settled,
+        held=call.held,
+        shortfall=resolution.shortfall,
+        available=books.by_account[call.account_id].available,
+        first=resolution.first,
+    )
+
+
+def _admitted_before(admissions: Sequence[Admit]) -> dict[str, Call]:
+    holds = Hold.objects.filter(pk__in=[admission.hold_id for admission in admissions])
+    return {id_.hex: Call.from_context(context) for id_, context in holds.values_list("id", "context")}
+
+
+IDENTITY = {"id": rows.UUID_, "reference": rows.TEXT}
+USAGE = {
+    "hold_id": rows.UUID_,
+    "customer_id": rows.BIGINT,
+    "api_key_id": rows.BIGINT,
+    "request_id": rows.TEXT,
+    "feature": rows.TEXT,
+    "quantity": rows.BIGINT,
+    "price_id": rows.BIGINT,
+    "status": rows.TEXT,
+    "error_code": rows.TEXT,
+    "held": rows.BIGINT,
+    "charged": rows.BIGINT,
+    "shortfall": rows.BIGINT,
+    "provider_cost": rows.TEXT,
+    "provider_cost_picos": rows.BIGINT,
+    "provider": rows.TEXT,
+    "model": rows.TEXT,
+    "generation_id": rows.TEXT,
+    "prompt_tokens": rows.BIGINT,
+    "completion_tokens": rows.BIGINT,
+    "cached_tokens": rows.BIGINT,
+    "reasoning_tokens": rows.BIGINT,
+    "streamed": rows.BOOLEAN,
+    "latency_ms": rows.BIGINT,
+    "first_token_ms": rows.BIGINT,
+    "created_at": rows.INSTANT,
+}
+
+
+def _usage_row(conclusion: Conclude, receipt: Receipt) -> dict[str, Any]:
+    call, report = conclusion.call, conclusion.report
+    return {
+        "hold_id": call.hold_id,
+        "customer_id": call.customer_id,
+        "api_key_id": call.key_id,
+        "request_id": call.request_id,
+        "feature": call.feature,
+        "quantity": report.delivered or call.quantity,
+        "price_id": call.terms.price_id,
+        "status": report.ending.value,
+        "error_code": report.error_code,
+        "held": call.held,
+        "charged": receipt.charged,
+        "shortfall": receipt.shortfall,
+        "provider_cost": report.cost[:40],
+        "provider_cost_picos": report.cost_picos,
+        "provider": call.provider,
+        "model": (report.model or call.model)[:200],
+        "generation_id": report.generation_id[:255],
+        "prompt_tokens": report.prompt_tokens,
+        "completion_tokens": report.completion_tokens,
+        "cached_tokens": report.cached_tokens,
+        "reasoning_tokens": report.reasoning_tokens,
+        "streamed": call.streamed,
+        "latency_ms": report.latency_ms,
+        "first_token_ms": report.first_token_ms,
+        "created_at": rows.write_instant(call.admitted_at),
+    }

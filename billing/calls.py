@@ -1,0 +1,102 @@
+"""
+A billable call as it passes from admission to its conclusion.
+
+``Call`` is what was agreed when the hold was placed. It is kept on the hold as JSON, so
+that any process can conclude it. ``Report`` is how it ended, in the provider's words.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import ROUND_UP, Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any, Self
+
+from billing.pricing import Terms
+
+PICOS = Decimal(10) ** 12
+LARGEST_PICOS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An admitted call. ``held`` and ``terms.amount`` are in units of 10⁻⁷ credit."""
+
+    hold_id: str
+    account_id: int
+    customer_id: int
+    key_id: int | None
+    actor: str
+    request_id: str
+    feature: str
+    quantity: int
+    terms: Terms
+    held: int
+    provider: str
+    model: str
+    streamed: bool
+    admitted_at: datetime
+
+    def to_context(self) -> dict[str, Any]:
+        return {**asdict(self), "admitted_at": self.admitted_at.isoformat()}
+
+    @classmethod
+    def from_context(cls, context: dict[str, Any]) -> Self:
+        return cls(
+            **{
+                **context,
+                "terms": Terms(**context["terms"]),
+                "admitted_at": datetime.fromisoformat(context["admitted_at"]),
+            }
+        )
+
+
+class Ending(StrEnum):
+    """How a call can end; the values are those of ``UsageRecord.Status``."""
+
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """
+    How a call ended. ``delivered`` counts the units of the feature that are to be paid.
+
+    ``cost`` is what the provider says that it cost us, in US dollars, as decimal text and
+    exactly as reported; empty when it said nothing. Tokens it did not report are None.
+    """
+
+    ending: Ending
+    delivered: int = 0
+    generation_id: str = ""
+    model: str = ""
+    cost: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    error_code: str = ""
+    latency_ms: int | None = None
+    first_token_ms: int | None = None
+
+    @property
+    def cost_picos(self) -> int | None:
+        """The cost in 10⁻¹² US dollars, rounded up; None when none, or none that can be believed, was reported."""
+        try:
+            picos = int((Decimal(self.cost) * PICOS).to_integral_value(ROUND_UP))
+        except (InvalidOperation, ValueError, OverflowError):
+            return None
+        return picos if 0 <= picos <= LARGEST_PICOS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a concluded call cost. ``first`` is false if another process had concluded it before."""
+
+    charged: int
+    held: int
+    shortfall: int
+    available: int
+    first: bool
