@@ -157,7 +157,7 @@ def _admit(
             key=call.hold_id,
             amount=amount,
             expires_at=now + admission.lifetime,
-            context=call.to_context(),
+            context=call,
         )
     )
     return call

@@ -5,7 +5,7 @@ A billable call as it passes from admission to its conclusion.
 that any process can conclude it. ``Report`` is how it ended, in the provider's words.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_UP, Decimal, InvalidOperation
 from enum import StrEnum
@@ -19,7 +19,7 @@ LARGEST_PICOS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An admitted call. ``held`` and ``terms.amount`` are in units of 10⁻⁷ credit."""
+    """An admitted call, JSON as it stands. ``held`` and ``terms.amount`` are in units of 10⁻⁷ credit."""
 
     hold_id: str
     account_id: int
@@ -35,9 +35,6 @@ class Call:
     model: str
     streamed: bool
     admitted_at: datetime
-
-    def to_context(self) -> dict[str, Any]:
-        return {**asdict(self), "admitted_at": self.admitted_at.isoformat()}
 
     @classmethod
     def from_context(cls, context: dict[str, Any]) -> Self:

@@ -26,7 +26,8 @@ class HoldRequest:
     """
     Credits to set aside. ``id`` is a UUID in 32 hexadecimal digits, ``amount`` is in units.
 
-    ``key`` is the idempotency key; ``context`` is what a worker needs to resolve the hold.
+    ``key`` is the idempotency key; ``context`` is what a worker needs to resolve
+    the hold: a dictionary or a dataclass that can be written as JSON.
     """
 
     id: str
@@ -34,7 +35,7 @@ class HoldRequest:
     key: str
     amount: int
     expires_at: datetime
-    context: dict[str, Any] = field(default_factory=dict)
+    context: Any = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,62 @@
+"""How amounts and instants are written outside, and how instants are read."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from credits.amounts import display, number
+
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2}))?", re.ASCII)
+
+
+def write_instant(instant: datetime) -> str:
+    """An instant as JavaScript writes it: UTC, milliseconds, ``2026-11-20T12:00:00.000Z``."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class InstantField(serializers.DateTimeField):
+    """
+    An RFC 3339 instant. Read with its zone or as a bare date, which is that day's midnight in UTC.
+
+    An instant without a zone is refused, since it would mean something else to everyone.
+    """
+
+    default_error_messages = {  # noqa: RUF012 (as the base class has it)
+        "invalid": "Write an RFC 3339 instant with its zone, such as 2026-11-20T12:00:00Z, or a date.",
+    }
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not isinstance(value, str) or _INSTANT.fullmatch(value) is None:
+            self.fail("invalid", format="")
+        return super().to_internal_value(value)
+
+    def to_representation(self, value: datetime | None) -> str | None:  # type: ignore[override]
+        return None if value is None else write_instant(value)
+
+
+@extend_schema_field({"type": "string", "pattern": r"^-?\d+(\.\d{1,7})?$", "examples": ["12.5"]})
+class AmountField(serializers.Field[int, Any, str, Any]):
+    """An amount of units as decimal text."""
+
+    def __init__(self, *, least_places: int = 0, **options: Any) -> None:
+        self.least_places = least_places
+        super().__init__(read_only=True, **options)
+
+    def to_representation(self, value: int) -> str:
+        return display(value, least_places=self.least_places)
+
+
+@extend_schema_field(
+    {"oneOf": [{"type": "integer"}, {"type": "string", "pattern": r"^-?\d+\.\d{1,7}$"}], "examples": [42, "41.5"]}
+)
+class CreditsField(serializers.Field[int, Any, int | str, Any]):
+    """Credits where clients expect a number: one when whole, else decimal text."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(read_only=True, **options)
+
+    def to_representation(self, value: int) -> int | str:
+        return number(value)
