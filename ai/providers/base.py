@@ -129,7 +129,7 @@ class Provider(ABC):
     @abstractmethod
     async def open(self, path: str, body: bytes) -> Answer:
         """
-        POST the JSON ``body`` to ``path`` (such as ``chat/completions``) and return the answer when its headers are here.
+        POST the JSON ``body`` to ``path`` (such as ``chat/completions``) and return the answer once it has headers.
 
         ``path`` is one of the gateway's own, never the client's text.
 
