@@ -1,0 +1,80 @@
+"""Makers of rows. They invent what a test is not about."""
+
+from typing import Any
+
+import factory
+from django.conf import settings
+from django.utils import timezone
+
+from accounts import keys
+from accounts.models import ApiKey, Customer, User
+from credits import amounts, services
+from credits.models import Account, Grant
+
+PASSWORD = "a password of the tests"
+
+
+class UserFactory(factory.django.DjangoModelFactory[User]):
+    """A person with a personal customer, as ``User.objects.create_user`` makes them."""
+
+    class Meta:
+        model = User
+
+    email = factory.Sequence(lambda number: f"person-{number}@example.com")
+    name = factory.Sequence(lambda number: f"Person {number}")
+    password = PASSWORD
+
+    @classmethod
+    def _create(cls, model_class: type[User], *args: Any, **fields: Any) -> User:
+        return model_class.objects.create_user(*args, **fields)
+
+
+class TeamFactory(factory.django.DjangoModelFactory[Customer]):
+    class Meta:
+        model = Customer
+
+    kind = Customer.Kind.TEAM
+    name = factory.Sequence(lambda number: f"Team {number}")
+
+
+def api_key(customer: Customer | None = None, **fields: Any) -> str:
+    """Make a live key with every scope, unless ``fields`` say otherwise, and return its text."""
+    text = keys.mint(fields.get("mode", ApiKey.Mode.LIVE))
+    ApiKey.objects.create(
+        **{
+            "customer": customer or UserFactory.create().personal_customer,
+            "name": "Key of a test",
+            "scopes": " ".join(ApiKey.Scope.values),
+            "digest": keys.digest(text, pepper=settings.API_KEY_PEPPER),
+            "last_four": text[-4:],
+            **fields,
+        }
+    )
+    return text
+
+
+def account(customer: Customer | None = None, balance: str = "0", **fields: Any) -> Account:
+    """Open an account and, where ``balance`` is more than 0, give it one grant of that many credits."""
+    opened = services.account_of(customer or UserFactory.create().personal_customer, **fields)
+    if amounts.parse(balance):
+        grant(opened, balance)
+        opened.refresh_from_db()
+    return opened
+
+
+_sources = iter(range(1, 10**9))
+
+
+def grant(to: Account, amount: str, **terms: Any) -> Grant:
+    """Give ``to`` ``amount`` credits, as a promotion from a source of its own."""
+    return services.grant(
+        **{
+            "account": to,
+            "amount": amounts.parse(amount),
+            "category": Grant.Category.PROMOTION,
+            "source": f"test:{next(_sources)}",
+            "actor": "system",
+            "now": timezone.now(),
+            **terms,
+        }
+    )

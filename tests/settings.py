@@ -1,0 +1,34 @@
+"""
+The settings of the tests, of mypy and of the migrations check.
+
+Nothing of a developer's ``.env`` or shell reaches them but ``DATABASE_URL``: without one
+the tests run on SQLite, in a file, because threads and server processes share it.
+"""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+KEPT = {"DATABASE_URL"}
+EXAMPLE = Path(__file__).resolve().parent.parent / ".env.example"
+
+for name in set(re.findall(r"^#? ?([A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE)) - KEPT:
+    os.environ.pop(name, None)
+os.environ["PREPAID_ENV_FILE"] = os.devnull
+os.environ["SECRET_KEY"] = "the secret key of the tests, long enough for every check that asks"
+os.environ["API_KEY_PEPPER"] = "the pepper of the tests, long enough for every check that asks"
+os.environ["DATABASE_POOL_SIZE"] = "0"
+
+from config.settings import *  # noqa: E402, F403  (the environment comes first)
+from config.settings import DATABASES, INSTALLED_APPS  # noqa: E402
+
+# First, so that its ``flush`` is the one that Django finds.
+INSTALLED_APPS = ["tests", *INSTALLED_APPS]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+WHITENOISE_USE_FINDERS = True
+STATIC_ROOT = tempfile.gettempdir()
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A process has its own file, so that several runs stay out of each other's way.
+    DATABASES["default"]["TEST"] = {"NAME": f"{tempfile.gettempdir()}/prepaid-test-{os.getpid()}.sqlite3"}
