@@ -1,0 +1,31 @@
+"""The providers that can be called. A new one is a file here and a line in ``PROVIDERS``."""
+
+from collections.abc import Callable
+from functools import cache
+
+from django.conf import settings
+
+from ai.providers.base import Provider
+from ai.providers.openrouter import OpenRouter
+
+
+def _openrouter() -> Provider:
+    return OpenRouter(
+        base_url=settings.OPENROUTER_BASE_URL,
+        api_key=settings.OPENROUTER_API_KEY,
+        public_url=settings.PUBLIC_URL,
+        connect_timeout=settings.PROVIDER_CONNECT_TIMEOUT,
+        idle_timeout=settings.PROVIDER_IDLE_TIMEOUT,
+        total_timeout=settings.PROVIDER_TOTAL_TIMEOUT,
+    )
+
+
+PROVIDERS: dict[str, Callable[[], Provider]] = {
+    OpenRouter.name: _openrouter,
+}
+
+
+@cache
+def current() -> Provider:
+    """Return this process' provider, made once from the settings. Its ``start`` and ``close`` are the gateway's."""
+    return PROVIDERS[OpenRouter.name]()

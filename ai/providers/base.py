@@ -201,10 +201,10 @@ def read_usage(event: Mapping[str, Any]) -> Usage | None:
     return Usage(
         cost=cost,
         cost_report=cost_report,
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
-        cached_tokens=_count(_part(usage, "prompt_tokens_details").get("cached_tokens")),
-        reasoning_tokens=_count(_part(usage, "completion_tokens_details").get("reasoning_tokens")),
+        prompt_tokens=read_count(usage.get("prompt_tokens")),
+        completion_tokens=read_count(usage.get("completion_tokens")),
+        cached_tokens=read_count(_part(usage, "prompt_tokens_details").get("cached_tokens")),
+        reasoning_tokens=read_count(_part(usage, "completion_tokens_details").get("reasoning_tokens")),
         model=read_text(event.get("model")),
     )
 
@@ -225,6 +225,11 @@ def read_cost(value: object) -> tuple[Decimal | None, CostReport]:
     return cost, CostReport.REPORTED if cost else CostReport.ZERO
 
 
+def read_count(value: object) -> int | None:
+    """Return a number of tokens, or None if it is not reported or not believable."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS else None
+
+
 def read_text(value: object, limit: int = 200) -> str:
     """Return ``value`` if it is text, cut to ``limit`` characters and without NUL, which databases refuse."""
     return value.replace("\0", "")[:limit] if isinstance(value, str) else ""
@@ -240,7 +245,3 @@ def _decimal(text: str) -> Decimal:
 def _part(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = usage.get(name)
     return part if isinstance(part, Mapping) else {}
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS else None

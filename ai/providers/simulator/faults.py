@@ -59,7 +59,7 @@ class Faults:
     usage: str = ""
     """``none``, ``repeated`` (twice, the first of half), or ``late`` (after ``[DONE]``)."""
     cost: str = ""
-    """Sent as the cost as it stands (``-1``, ``NaN``, ``1e308``, ``"0.1"``), or ``absent``. The books keep the true one."""
+    """Sent as it stands for the cost (``-1``, ``NaN``, ``"0.1"``), or ``absent``; the books keep the true one."""
     no_id: int | None = None
     """1: no ``X-Generation-Id``."""
     bill: str = ""
