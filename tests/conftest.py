@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from urllib.parse import quote
@@ -8,12 +9,17 @@ import pytest
 from django.core.management import call_command, get_commands
 from django.db import connection
 from django.utils import timezone
+from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from accounts.models import Customer, User
 from credits.models import Account
 from tests import factories
+
+hypothesis_settings.register_profile("default", deadline=None)
+hypothesis_settings.register_profile("thorough", deadline=None, max_examples=5_000)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,90 @@
+# Two commands: `make run` and `make test`. All they need is python3 (3.11 to 3.13), make and a C library.
+
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+RUN := .venv/.installed
+DEV := .venv/.installed-dev
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+POSTGRESQL := $(BIN)/python -m tests.postgres --
+PYTEST := $(BIN)/pytest -n $(JOBS)
+
+# What a production installation sets, for the checks that look at it.
+PRODUCTION := env PREPAID_ENV_FILE=/dev/null DEBUG=false PUBLIC_URL=https://prepaid.example ALLOWED_HOSTS=prepaid.example \
+	DATABASE_URL=postgresql://prepaid@127.0.0.1/prepaid OPENROUTER_API_KEY=sk-or-v1-example \
+	SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
+	API_KEY_PEPPER="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')"
+
+.DELETE_ON_ERROR:
+.PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove bench lock
+
+help:
+	@echo "make run               serve on http://127.0.0.1:8000, with demo data and a simulated provider"
+	@echo "make test              every check: style, types, imports, migrations, deployment, OpenAPI, tests on both databases"
+	@echo "make lint types imports checks test-sqlite test-postgresql"
+	@echo "                       the parts of it"
+	@echo "make test-clients      OpenAI's and Vercel's own clients against a server (needs Node.js 22)"
+	@echo "make prove             races, kills and properties, for longer"
+	@echo "make bench             side by side with a bare pass-through"
+	@echo "make lock              compile the pinned requirements"
+
+run: $(RUN) .env
+	@exec $(BIN)/python manage.py run
+
+test: lint types imports checks test-sqlite test-postgresql
+
+lint: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(DEV)
+	$(BIN)/mypy
+
+imports: $(DEV)
+	$(BIN)/lint-imports
+
+checks: $(DEV)
+	env -u DATABASE_URL $(BIN)/python manage.py makemigrations --check --dry-run --settings tests.settings
+	@echo manage.py check --deploy --fail-level WARNING
+	@$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+	env -u DATABASE_URL $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null --settings tests.settings
+
+test-sqlite: $(DEV)
+	env -u DATABASE_URL $(PYTEST)
+
+test-postgresql: $(DEV)
+	$(POSTGRESQL) $(PYTEST)
+
+test-clients: $(DEV)
+	$(POSTGRESQL) $(BIN)/pytest -m clients tests/clients
+
+prove: $(DEV)
+	env -u DATABASE_URL HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -m proof --timeout 1800
+	HYPOTHESIS_PROFILE=thorough $(POSTGRESQL) $(BIN)/pytest -m proof --timeout 1800
+
+bench: $(DEV)
+	$(POSTGRESQL) $(BIN)/python -m benchmarks
+
+lock: $(DEV)
+	$(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+
+# What is installed, stamped: the second time costs nothing.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Prepaid runs on Python 3.11 to 3.13, and $(PYTHON) is $$($(PYTHON) --version). Try make PYTHON=python3.13"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(RUN): requirements.txt | $(BIN)/python
+	$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUN)
+	$(INSTALL) -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+# Secrets of this installation. Whatever else .env.example lists may be added.
+.env:
+	@umask 077 && $(PYTHON) -c 'from secrets import token_urlsafe as secret; \
+		print(f"SECRET_KEY={secret(50)}\nAPI_KEY_PEPPER={secret(50)}")' > $@.new && mv $@.new $@
