@@ -84,6 +84,11 @@ class Answer(ABC):
     content_type: str
     generation_id: str
 
+    @property
+    @abstractmethod
+    def has_arrived(self) -> bool:
+        """Whether the whole body came together with the headers, so that ``read`` will not wait."""
+
     @abstractmethod
     async def read(self, limit: int) -> bytes:
         """

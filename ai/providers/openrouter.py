@@ -221,6 +221,10 @@ class OpenRouterAnswer(Answer):
         self.content_type = content_type if content_type.isascii() else "application/octet-stream"
         self.generation_id = _header(response.headers, GENERATION_ID)
 
+    @property
+    def has_arrived(self) -> bool:
+        return self._response.content.is_eof()
+
     async def read(self, limit: int) -> bytes:
         body = bytearray()
         async for chunk in self.chunks():
