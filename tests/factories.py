@@ -1,5 +1,6 @@
 """Makers of rows. They invent what a test is not about."""
 
+from datetime import timedelta
 from typing import Any
 
 import factory
@@ -8,7 +9,10 @@ from django.utils import timezone
 
 from accounts import keys
 from accounts.models import ApiKey, Customer, User
+from billing.catalogue import Feature
+from billing.models import Price, UsageRecord
 from credits import amounts, services
+from credits.books import HoldRequest
 from credits.models import Account, Grant
 
 PASSWORD = "a password of the tests"
@@ -76,5 +80,30 @@ def grant(to: Account, amount: str, **terms: Any) -> Grant:
             "actor": "system",
             "now": timezone.now(),
             **terms,
+        }
+    )
+
+
+def usage(of: Account, charged: str = "1", **fields: Any) -> UsageRecord:
+    """Hold, settle and record a call that cost ``of`` so many credits, as its conclusion does."""
+    now = fields.get("created_at", timezone.now())
+    amount = amounts.parse(charged)
+    hold_id = services.new_hold_id()
+    request = HoldRequest(hold_id, of.pk, hold_id, amount, now + timedelta(minutes=20))
+    services.place_holds([request], now=now)
+    services.settle_holds([(hold_id, amount)], actor="system", now=now)
+    return UsageRecord.objects.create(
+        **{
+            "hold_id": hold_id,
+            "customer": of.customer,
+            "feature": Feature.AI_TEXT_CHAT,
+            "price": Price.objects.filter(feature=Feature.AI_TEXT_CHAT).latest("effective_at"),
+            "status": UsageRecord.Status.COMPLETED,
+            "held": amount,
+            "charged": amount,
+            "provider": "openrouter",
+            "model": "openai/gpt-4o-mini",
+            "created_at": now,
+            **fields,
         }
     )
