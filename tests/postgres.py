@@ -195,28 +195,25 @@ def server() -> Iterator[str]:
 
 
 def run(command: list[str]) -> int:
-    """Run ``command`` with ``DATABASE_URL`` set and return its exit status; signals reach it before the server stops."""
-    stopped: list[int] = []
-    child: subprocess.Popen[bytes] | None = None
-
-    def pass_on(number: int, frame: object) -> None:
-        stopped.append(number)
-        if child:
-            child.send_signal(number)
-        else:
-            raise KeyboardInterrupt
-
+    """Run ``command`` with ``DATABASE_URL`` set, return its exit status, and leave nothing running, also on signals."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, pass_on)
+        signal.signal(number, leave)
     with server() as url:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the command too
-        child = subprocess.Popen(
-            command,
-            env={**os.environ, "DATABASE_URL": url},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-        status = child.wait()
+        child = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})
+        try:
+            status = child.wait()
+        except KeyboardInterrupt:
+            status = child.wait()  # the terminal has interrupted it as well
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
     return 128 - status if status < 0 else status
+
+
+def leave(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def main() -> None:

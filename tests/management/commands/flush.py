@@ -39,7 +39,9 @@ def without_triggers(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 def triggers_of_postgresql(connection: BaseDatabaseWrapper) -> tuple[list[str], list[str]]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'A'")
+        cursor.execute(
+            "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'A'"
+        )
         triggers = cursor.fetchall()
     return (
         [f"ALTER TABLE {table} DISABLE TRIGGER {name}" for table, name in triggers],

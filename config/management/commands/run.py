@@ -1,0 +1,133 @@
+import os
+import socket
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from ai.providers.simulator import create_app
+from config import demo
+
+HOST = "127.0.0.1"
+SIMULATOR_START_SECONDS = 10
+
+WELCOME = """
+Prepaid is ready at {url}   (Ctrl-C stops it)
+
+Ask something. One credit pays for it:
+
+  curl -N {url}/v1/chat/completions \\
+    -H "Authorization: Bearer {api_key}" \\
+    -H "Content-Type: application/json" \\
+    -d '{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+
+See what is left, and why:
+
+  curl {url}/api/credits/me -H "Authorization: Bearer {api_key}"
+  curl {url}/api/credits/transactions -H "Authorization: Bearer {api_key}"
+
+Operators   {url}/admin/       {admin_email}   {admin_password}
+The API     {url}/api/docs
+Provider    {provider}
+These credentials are kept in {path}
+"""
+
+
+class Command(BaseCommand):
+    help = "Serve a demonstration on this machine: migrate, make demo data, and listen on 127.0.0.1:PORT."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        url = f"http://{HOST}:{settings.PORT}"
+        with closing(listen(settings.PORT)) as listener:
+            settings.DATA_DIR.mkdir(exist_ok=True)
+            call_command("migrate", interactive=False, verbosity=0)
+            path = settings.DATA_DIR / "demo.env"
+            prepared = demo.prepare(path=path, url=url, now=timezone.now())
+            provider = settings.OPENROUTER_BASE_URL if provider_is_given() else start_simulator()
+            server = gateway()
+            server.welcome = WELCOME.format(
+                **vars(prepared), model=settings.DEFAULT_CHAT_MODEL, provider=provider, path=relative(path)
+            )
+            try:
+                server.run(sockets=[listener])
+            except KeyboardInterrupt:
+                self.stdout.write("Stopped.")
+
+
+class Server(uvicorn.Server):
+    """One that says what to do next, once it listens."""
+
+    welcome = ""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self.welcome, flush=True)
+
+
+def listen(port: int) -> socket.socket:
+    """
+    Return a socket bound to ``port``: 0 binds any that is free.
+
+    :raises CommandError: if the port is taken
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        raise CommandError(f"Cannot listen on {HOST}:{port}: {error.strerror}. Try PORT={port + 1} make run") from error
+    return listener
+
+
+def provider_is_given() -> bool:
+    return bool(os.environ.get("OPENROUTER_API_KEY") or os.environ.get("OPENROUTER_BASE_URL"))
+
+
+def start_simulator() -> str:
+    """Serve the simulated provider in a thread, point the settings at it, and say so."""
+    listener = listen(0)
+    # It outlives the gateway, so that streams can drain; the process takes it along.
+    server = uvicorn.Server(uvicorn.Config(create_app(), log_config=None, log_level="warning", lifespan="off"))
+    threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="simulator", daemon=True).start()
+    deadline = time.monotonic() + SIMULATOR_START_SECONDS
+    while not server.started:
+        if time.monotonic() > deadline:
+            raise CommandError("The simulated provider does not start.")
+        time.sleep(0.01)
+    settings.OPENROUTER_BASE_URL = f"http://{HOST}:{listener.getsockname()[1]}/api/v1"
+    settings.OPENROUTER_API_KEY = "simulated"
+    return "simulated, free of charge; set OPENROUTER_API_KEY in .env for real answers"
+
+
+def gateway() -> Server:
+    settings.WHITENOISE_USE_FINDERS = True  # nothing to collect, nothing stale
+    settings.STATIC_ROOT.mkdir(exist_ok=True)
+    from config.asgi import application  # noqa: PLC0415  (it reads the settings made above)
+
+    return Server(
+        uvicorn.Config(
+            application,
+            loop="uvloop",
+            http="httptools",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=settings.SHUTDOWN_DRAIN_SECONDS,
+        )
+    )
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(settings.BASE_DIR)) if path.is_relative_to(settings.BASE_DIR) else str(path)
