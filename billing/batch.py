@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.errors import InvalidApiKey, PrepaidError
+from accounts.errors import InvalidApiKey, PermissionDenied, PrepaidError
 from billing import callers
 from billing.admission import Caller, decide
 from billing.calls import Call, Ending, Receipt, Report
@@ -40,6 +40,7 @@ class Admit:
     hold_id: str
     key_digest: str
     external_id: str
+    impersonated: bool
     request_id: str
     feature: str
     quantity: int
@@ -127,6 +128,8 @@ def _admit(
 ) -> Call | PrepaidError:
     if caller is None:
         return InvalidApiKey() if admission.key_digest else UnknownPerson()
+    if admission.impersonated:
+        return PermissionDenied("Whoever acts in another's name may look, but not spend.")
     terms = prices.get(admission.feature)
     available = books.by_account[caller.account_id].available
     try:

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from django.db import OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from credits.errors import LedgerBusy, LedgerUnreachable
 
@@ -124,11 +124,11 @@ class GroupCommit:
         for pause in (*RETRY_AFTER, None):
             try:
                 return self._commit(operations, again=again)
-            except OperationalError as error:
+            except (OperationalError, InterfaceError) as error:
                 close_old_connections()
                 if pause is None:
                     logger.exception("The ledger could not be reached.")
-                    return [LedgerUnreachable()] * len(operations)
+                    return [LedgerUnreachable() for _ in operations]
                 logger.warning("The ledger could not be reached, trying again in %s s: %s", pause, error)
                 time.sleep(pause)
                 again = True

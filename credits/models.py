@@ -5,7 +5,7 @@ Every amount is in units of 10⁻⁷ (``credits.amounts``). Every rule that can 
 in SQL is said here too, so that the database refuses what the code should never ask.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
@@ -37,6 +37,7 @@ class Account(models.Model):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        permissions = [("adjust_account", "Can adjust the balance")]
         constraints = [
             models.UniqueConstraint(fields=["customer", "currency"], name="account_once_per_customer_and_currency"),
             models.CheckConstraint(condition=Q(held__gte=0), name="account_held_is_not_negative"),
@@ -51,6 +52,13 @@ class Account(models.Model):
     def available(self) -> int:
         """What a new hold may take, leaving aside grants that fell due since the account last moved."""
         return self.balance - self.held
+
+
+class GrantQuerySet(models.QuerySet["Grant"]):
+    def live_of(self, account: Account) -> Self:
+        """What is left in ``account``, in burn order (``credits.ledger.burn_order``)."""
+        left = self.filter(account=account, remaining__gt=0)
+        return left.order_by("priority", F("expires_at").asc(nulls_last=True), "pk")
 
 
 class Grant(models.Model):
@@ -77,6 +85,8 @@ class Grant(models.Model):
     memo = models.CharField(max_length=500, blank=True)
     actor = models.CharField(max_length=100, help_text="Who gave it: user:…, key:…, system.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = GrantQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

@@ -31,7 +31,7 @@ NO_BALANCE: dict[str, Any] = {"available": 0, "updated_at": None, "balance": 0, 
 class GrantSerializer(serializers.Serializer[Grant]):
     """An allocation and what is left of it."""
 
-    id = serializers.CharField(source="pk", read_only=True)
+    id = serializers.IntegerField(source="pk", read_only=True)
     category = serializers.ChoiceField(Grant.Category.choices, read_only=True)
     currency = serializers.ChoiceField(Currency.choices, source="account.currency", read_only=True)
     amount = AmountField(help_text="What was given.")
@@ -43,17 +43,3 @@ class GrantSerializer(serializers.Serializer[Grant]):
     effectiveAt = InstantField(source="effective_at", read_only=True)
     expiresAt = InstantField(source="expires_at", read_only=True, allow_null=True)
     createdAt = InstantField(source="created_at", read_only=True)
-
-
-class PaginationSerializer(serializers.Serializer[dict[str, int]]):
-    """Where a page stands in its list."""
-
-    page = serializers.IntegerField(read_only=True)
-    pageSize = serializers.IntegerField(read_only=True)
-    total = serializers.IntegerField(read_only=True)
-    pages = serializers.IntegerField(read_only=True)
-
-
-class GrantListSerializer(serializers.Serializer[dict[str, Any]]):
-    grants = GrantSerializer(many=True, read_only=True)
-    pagination = PaginationSerializer(read_only=True)

@@ -1,52 +1,21 @@
 """Balances and grants, as their customer reads them."""
 
-from datetime import datetime, timedelta
-from math import ceil
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Case, F, Q, QuerySet, When
 from django.utils import timezone
-from django.utils.decorators import method_decorator
-from django.utils.http import http_date
-from django.views.decorators.cache import cache_control
-from django.views.decorators.http import conditional_page
-from django.views.decorators.vary import vary_on_headers
 from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from accounts.models import Customer
+from accounts.pagination import PageNumberPagination
 from credits.balances import balance_at
-from credits.filters import GrantsQuery
+from credits.filters import GrantFilter
 from credits.models import Currency, Grant
-from credits.serializers import NO_BALANCE, BalanceSerializer, GrantListSerializer
-
-#: How long after a change ``Last-Modified`` stays unsaid: another change of the same second may still be committed.
-SETTLING = timedelta(minutes=1)
-
-
-@method_decorator(
-    [conditional_page, cache_control(private=True, no_cache=True), vary_on_headers("Authorization", "Cookie")],
-    name="dispatch",
-)
-class ReadView(APIView):
-    """
-    A read of the caller's own data: revalidated every time, answered 304 while it is the same.
-
-    The tag is a digest of the body, so it cannot miss a change, whatever made it.
-    """
-
-    def customer(self) -> Customer:
-        """Whose data this is: the first filter of every query."""
-        raise NotImplementedError
-
-
-def last_modified(changed_at: datetime | None, *, now: datetime) -> dict[str, str]:
-    """The ``Last-Modified`` header for a change that is safely past; it counts in whole seconds."""
-    if changed_at is None or now - changed_at < SETTLING:
-        return {}
-    return {"Last-Modified": http_date(changed_at.timestamp())}
+from credits.reads import NOT_MODIFIED, ReadView, last_modified
+from credits.serializers import NO_BALANCE, BalanceSerializer, GrantSerializer
 
 
 class BalanceView(ReadView):
@@ -58,7 +27,7 @@ class BalanceView(ReadView):
             "very instant. A customer who was never given anything has 0, and reading writes nothing."
         ),
         tags=["Credits"],
-        responses=BalanceSerializer,
+        responses={200: BalanceSerializer, 304: NOT_MODIFIED},
         examples=[
             OpenApiExample(
                 "One call runs",
@@ -86,58 +55,60 @@ class BalanceView(ReadView):
     )
     def get(self, request: Request) -> Response:
         now = timezone.now()
-        Query.read(request)
-        balance = balance_at(customer=customer_of(request), currency=Currency.CREDITS, now=now)
+        balance = balance_at(customer=self.customer(), currency=Currency.CREDITS, now=now)
         if balance is None:
             return Response(BalanceSerializer(NO_BALANCE).data)
         return Response(BalanceSerializer(balance).data, headers=last_modified(balance.changed_at, now=now))
 
 
-class GrantListView(ReadView):
+class GrantPagination(PageNumberPagination):
+    items_name = "grants"
+
+
+class GrantListView(ReadView, ListAPIView[Grant]):
+    serializer_class = GrantSerializer
+    pagination_class = GrantPagination
+    filter_class = GrantFilter
+
     @extend_schema(
         operation_id="listCreditGrants",
         summary="What you were given, and what is left of it",
         description="Grants of one balance, newest first. Among those that may be spent, lower priority numbers go first, "
         "then earlier expiry, then the older grant.",
         tags=["Credits"],
-        parameters=[GrantsQuery],
-        responses=GrantListSerializer,
+        parameters=[GrantFilter],
+        responses={200: GrantSerializer(many=True), 304: NOT_MODIFIED},
         examples=[
             OpenApiExample(
                 "A plan's month",
                 value={
-                    "grants": [
-                        {
-                            "id": "17",
-                            "category": "PLAN",
-                            "currency": "credits",
-                            "amount": "500",
-                            "remaining": "97",
-                            "held": "1",
-                            "source": "plan:pro:2026-11",
-                            "memo": "",
-                            "priority": 50,
-                            "effectiveAt": "2026-11-01T00:00:00.000Z",
-                            "expiresAt": "2026-12-01T00:00:00.000Z",
-                            "createdAt": "2026-11-01T00:00:00.000Z",
-                        }
-                    ],
-                    "pagination": {"page": 1, "pageSize": 50, "total": 1, "pages": 1},
+                    "id": 17,
+                    "category": "PLAN",
+                    "currency": "credits",
+                    "amount": "500",
+                    "remaining": "97",
+                    "held": "1",
+                    "source": "plan:pro:2026-11",
+                    "memo": "",
+                    "priority": 50,
+                    "effectiveAt": "2026-11-01T00:00:00.000Z",
+                    "expiresAt": "2026-12-01T00:00:00.000Z",
+                    "createdAt": "2026-11-01T00:00:00.000Z",
                 },
             )
         ],
     )
-    def get(self, request: Request) -> Response:
-        query = GrantsQuery.read(request)
-        grants = grants_at(timezone.now()).filter(account__customer=customer_of(request), account__currency=query["currency"])
-        if "category" in query:
-            grants = grants.filter(category=query["category"])
-        page, size, total = query["page"], query["pageSize"], grants.count()
-        body = {
-            "grants": grants.select_related("account").order_by("-pk")[(page - 1) * size : page * size],
-            "pagination": {"page": page, "pageSize": size, "total": total, "pages": ceil(total / size)},
-        }
-        return Response(GrantListSerializer(body).data)
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.list(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[Grant]:
+        wanted = self.filters()
+        grants = grants_at(timezone.now()).filter(
+            account__customer=self.customer(), account__currency=wanted["currency"]
+        )
+        if "category" in wanted:
+            grants = grants.filter(category=wanted["category"])
+        return grants.select_related("account").order_by("-pk")
 
 
 def grants_at(now: datetime) -> QuerySet[Grant]:

@@ -90,6 +90,8 @@ class OpenRouter(Provider):
             default_headers={"Accept-Encoding": "identity", "User-Agent": TITLE, **self._attribution},
             http_client=openai.DefaultAioHttpClient(timeout=timeout, follow_redirects=False, trust_env=False),
         )
+        # The SDK takes these from the environment, where they may belong to another program.
+        self._sdk.organization = self._sdk.project = None
 
     async def close(self) -> None:
         session, sdk, self._session, self._sdk = self._session, self._sdk, None, None

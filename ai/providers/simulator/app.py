@@ -204,7 +204,8 @@ def _remembered(request: Request, raw: bytes) -> dict[str, Any]:
         body = raw.decode("utf-8", "replace")
     headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers.raw]
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return {"method": request.method, "path": path, "headers": headers, "body": body}
+    client = f"{request.client.host}:{request.client.port}" if request.client else ""
+    return {"method": request.method, "path": path, "headers": headers, "body": body, "client": client}
 
 
 def _record(booking: Booking) -> dict[str, Any]:

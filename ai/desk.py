@@ -1,0 +1,70 @@
+"""
+Where the gateway's requests meet the ledger: one queue a process, committed in batches.
+
+Every coroutine here returns when its effect is committed.
+"""
+
+from datetime import timedelta
+from functools import cache, partial
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.authentication import Credential
+from accounts.services import provision_user
+from ai.protocols.base import Wanted
+from ai.threads import in_database
+from billing import batch
+from billing.batch import Admit, Conclude, Identify, UnknownPerson
+from billing.calls import Call, Receipt, Report
+from credits.group_commit import GroupCommit
+from credits.services import new_hold_id
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.queue = GroupCommit(
+            lambda operations, *, again: batch.commit(operations, again=again, now=timezone.now()),
+            capacity=settings.LEDGER_QUEUE_SIZE,
+        )
+
+    async def admit(self, credential: Credential, wanted: Wanted, *, provider: str, request_id: str) -> Call:
+        """
+        Hold what the call may cost.
+
+        :raises PrepaidError: any refusal of ``billing.admission.decide``; an unknown key; a busy or unreachable ledger
+        """
+        admit = partial(
+            Admit,
+            key_digest=credential.key_digest,
+            external_id=credential.external_id,
+            request_id=request_id,
+            feature=wanted.feature.value,
+            quantity=wanted.quantity,
+            provider=provider,
+            model=wanted.model,
+            streamed=wanted.streamed,
+            impersonated=credential.impersonated,
+            lifetime=timedelta(seconds=settings.HOLD_LIFETIME_SECONDS),
+        )
+        try:
+            call: Call = await self.queue.run(admit(hold_id=new_hold_id()))
+        except UnknownPerson:
+            await in_database(provision_user, credential.external_id)
+            call = await self.queue.run(admit(hold_id=new_hold_id()))
+        return call
+
+    async def identify(self, call: Call, generation_id: str) -> None:
+        """Keep the provider's id of the generation on the hold."""
+        await self.queue.run(Identify(call, generation_id))
+
+    async def conclude(self, call: Call, report: Report) -> Receipt:
+        """Settle or release the hold as the report says."""
+        receipt: Receipt = await self.queue.run(Conclude(call, report))
+        return receipt
+
+
+@cache
+def desk() -> Desk:
+    """This process's desk."""
+    return Desk()

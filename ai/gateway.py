@@ -1,0 +1,122 @@
+"""
+The gateway: an ASGI application of its own beside Django, for the paths that call models.
+
+    /v1/chat/completions, /api/v1/chat/completions    OpenAI's and OpenRouter's clients
+    /v1/models, /api/v1/models
+    /api/ai/chat, /api/ai/image, /api/ai/openrouter/models    the first original's
+
+Starlette routes; the hot endpoints are plain ASGI (``ai.relay``).
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from django.conf import settings
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from accounts.errors import NotFound, PrepaidError
+from accounts.requests import accept_request_id
+from ai import providers
+from ai.catalogue import models, openrouter_models
+from ai.desk import desk
+from ai.images import ImageGeneration
+from ai.protocols.errors import flat, openai
+from ai.protocols.openai import ChatCompletions
+from ai.protocols.ui_message_stream import UIMessageStream
+from ai.relay import Relay
+from ai.settlement import drain
+
+logger = logging.getLogger(__name__)
+
+PREFIXES = ("/v1/", "/api/v1/", "/api/ai/")
+
+
+class MethodNotAllowed(PrepaidError):
+    """405: the path exists, but not for this method."""
+
+    status = 405
+    code = "method_not_allowed"
+    message = "This path does not answer that method."
+
+
+class InternalServerError(PrepaidError):
+    """500: a bug. It says nothing of the inside."""
+
+    status = 500
+    code = "internal_server_error"
+    message = "Internal server error"
+
+
+@asynccontextmanager
+async def lifespan(application: Starlette) -> AsyncIterator[None]:
+    """Start the provider's pool; at the end let open answers be settled, then empty the ledger's queue."""
+    provider = providers.current()
+    await provider.start()
+    yield
+    deadline = time.monotonic() + settings.SHUTDOWN_DRAIN_SECONDS
+    await drain(settings.SHUTDOWN_DRAIN_SECONDS)
+    if not desk().queue.close(max(1.0, deadline - time.monotonic())):
+        logger.error("The ledger's queue was not empty at the end; the worker resolves what is left.")
+    await provider.close()
+
+
+async def on_http_exception(request: Request, exception: Exception) -> Response:
+    missing = isinstance(exception, HTTPException) and exception.status_code == 404
+    return refused(request, NotFound() if missing else MethodNotAllowed())
+
+
+async def on_refusal(request: Request, exception: Exception) -> Response:
+    assert isinstance(exception, PrepaidError), "registered for these alone"
+    return refused(request, exception)
+
+
+async def on_bug(request: Request, exception: Exception) -> Response:
+    logger.error("The gateway failed at %s.", request.url.path, exc_info=exception)
+    return refused(request, InternalServerError())
+
+
+def refused(request: Request, error: PrepaidError) -> Response:
+    request_id = accept_request_id(request.headers.get("x-request-id"))
+    shape = flat if request.url.path.startswith("/api/ai/") else openai
+    headers = {**error.headers, "X-Request-Id": request_id}
+    return Response(shape(error, request_id), error.status, headers, "application/json")
+
+
+def middleware() -> list[Middleware]:
+    if not settings.CORS_ALLOWED_ORIGINS:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.CORS_ALLOWED_ORIGINS,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=settings.CORS_EXPOSE_HEADERS,
+        )
+    ]
+
+
+chat_completions = Relay(ChatCompletions())
+
+application = Starlette(
+    routes=[
+        Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+        Route("/api/v1/chat/completions", chat_completions, methods=["POST"]),
+        Route("/v1/models", models),
+        Route("/api/v1/models", models),
+        Route("/api/ai/chat", Relay(UIMessageStream()), methods=["POST"]),
+        Route("/api/ai/image", ImageGeneration(), methods=["POST"]),
+        Route("/api/ai/openrouter/models", openrouter_models),
+    ],
+    middleware=middleware(),
+    exception_handlers={HTTPException: on_http_exception, PrepaidError: on_refusal, Exception: on_bug},
+    lifespan=lifespan,
+)

@@ -1,0 +1,96 @@
+"""
+The little of HTTP that the gateway's hot path needs, on ASGI as it is.
+
+Starlette routes to these endpoints; its request and response objects are left out because
+they cost more than all else that the gateway does to a call (``docs/performance.md``).
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+import orjson
+from django.conf import settings
+
+from accounts.errors import BodyTooLarge, MalformedJson, ValidationFailed
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+EVENT_STREAM = (b"content-type", b"text/event-stream")
+NOT_CACHED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was whole. Nobody is left to answer."""
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Return the request's headers by lower-case name; of a repeated one, all values with commas between."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+async def read_json(headers: Mapping[str, str], receive: Receive) -> dict[str, Any]:
+    """
+    Read the body as a JSON object.
+
+    :raises BodyTooLarge: if it is longer than ``GATEWAY_MAX_BODY_BYTES``
+    :raises MalformedJson: if it is not JSON
+    :raises ValidationFailed: if it is not an object
+    :raises ClientGone: if it ends half-way
+    """
+    body = await _read(headers, receive, settings.GATEWAY_MAX_BODY_BYTES)
+    try:
+        payload = orjson.loads(body)
+    except ValueError as error:
+        raise MalformedJson(f"The body is not valid JSON: {error}.") from error
+    if not isinstance(payload, dict):
+        raise invalid("body", "The body must be a JSON object.", "invalid_type")
+    return payload
+
+
+async def _read(headers: Mapping[str, str], receive: Receive, limit: int) -> bytes:
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared[:20]) > limit:
+        raise BodyTooLarge(f"The body is longer than {limit} bytes. Send less, or pass files by URL.")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body") and message["type"] == "http.request":
+        return body
+    pieces = bytearray(body)
+    while message["type"] == "http.request" and message.get("more_body"):
+        message = await receive()
+        pieces += message.get("body", b"")
+        if len(pieces) > limit:
+            raise BodyTooLarge(f"The body is longer than {limit} bytes. Send less, or pass files by URL.")
+    if message["type"] != "http.request":
+        raise ClientGone
+    return bytes(pieces)
+
+
+def invalid(field: str, message: str, code: str) -> ValidationFailed:
+    """A refusal that names one field."""
+    return ValidationFailed(details=[{"field": field, "message": message, "code": code}])
+
+
+def encode(pairs: Mapping[str, str]) -> Headers:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs.items()]
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Send a whole answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,128 @@
+"""
+The first original's images: ``POST /api/ai/image``.
+
+One call to the provider makes one image, so ``count`` images are ``count`` calls, side by
+side under one hold. What does not come back is not charged.
+"""
+
+import asyncio
+import re
+from decimal import Decimal
+from typing import Any, Literal
+
+import orjson
+from django.conf import settings
+from pydantic import Field, field_validator
+
+from accounts.authentication import Credential
+from accounts.errors import PrepaidError
+from accounts.requests import accept_request_id
+from ai import providers
+from ai.authentication import authenticate
+from ai.desk import desk
+from ai.errors import ProviderError, ProviderGarbled
+from ai.http import JSON, ClientGone, Receive, Scope, Send, encode, headers_of, read_json, respond
+from ai.protocols import errors
+from ai.protocols.base import Wanted
+from ai.protocols.bodies import Body, validated
+from ai.providers.base import Images, Provider, Usage
+from ai.relay import opaque_user
+from ai.settlement import Settlement
+from billing.calls import Ending
+from billing.catalogue import Feature
+from credits.amounts import display, number
+
+MODEL = re.compile(r"[a-z0-9-]+/[a-z0-9_.:-]+", re.IGNORECASE | re.ASCII)
+
+
+class Reference(Body):
+    url: str = Field(min_length=1, max_length=20_000_000)
+    name: str | None = Field(None, max_length=500)
+
+
+class ImageBody(Body):
+    model: str = Field("", max_length=100, validate_default=True)
+    prompt: str = Field(min_length=1, max_length=2000)
+    size: Literal["256x256", "512x512", "1024x1024"] = "1024x1024"
+    count: int = Field(1, ge=1, le=4)
+    attachments: list[Reference] = Field(default_factory=list, max_length=10)
+
+    @field_validator("model")
+    @classmethod
+    def is_vendor_and_model(cls, model: str) -> str:
+        if model and not MODEL.fullmatch(model):
+            raise ValueError("Write vendor/model, such as google/gemini-2.5-flash-image-preview.")
+        return model or settings.DEFAULT_IMAGE_MODEL
+
+
+class ImageGeneration:
+    """The ASGI endpoint."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = headers_of(scope)
+        request_id = accept_request_id(headers.get("x-request-id"))
+        id_header = (b"x-request-id", request_id.encode())
+        try:
+            credential = await authenticate(scope)
+            wanted = validated(ImageBody, await read_json(headers, receive))
+            answer, settlement = await _make(credential, wanted, request_id)
+        except PrepaidError as error:
+            await respond(send, error.status, errors.flat(error, request_id), [JSON, id_header, *encode(error.headers)])
+        except ClientGone:
+            return
+        else:
+            money = {"X-Credits-Held": display(settlement.call.held)}
+            if settlement.receipt is not None:
+                money["X-Credits-Charged"] = display(settlement.receipt.charged)
+            await respond(send, 200, orjson.dumps(answer), [JSON, id_header, *encode(money)])
+
+
+async def _make(credential: Credential, body: ImageBody, request_id: str) -> tuple[dict[str, Any], Settlement]:
+    provider = providers.current()
+    wanted = Wanted(Feature.AI_IMAGE_GENERATION, body.count, body.model, False, "chat/completions", {})
+    call = await desk().admit(credential, wanted, provider=provider.name, request_id=request_id)
+    async with Settlement(call, provider) as settlement:
+        made, failures = await _ask(provider, body, opaque_user(call.customer_id))
+        urls = [url for images in made for url in images.urls][: body.count]
+        settlement.generation_id = ",".join(images.generation_id for images in made)[:255]
+        if not urls:
+            error = failures[0] if failures else ProviderGarbled("The model returned no image. You were not charged.")
+            await settlement.conclude(Ending.FAILED, _total(made), delivered=0, error_code=error.code)
+            raise error
+        settlement.mark_first_byte()
+        receipt = await settlement.conclude(Ending.COMPLETED, _total(made), delivered=len(urls))
+        charged = None if receipt is None else number(receipt.charged)
+        return {"images": urls, "credits_used": charged}, settlement
+
+
+async def _ask(provider: Provider, body: ImageBody, user: str) -> tuple[list[Images], list[ProviderError]]:
+    prompt = f"{body.prompt}\n\nSize: {body.size} pixels."
+    references = [attachment.url for attachment in body.attachments]
+    asked = [
+        provider.images(model=body.model, prompt=prompt, references=references, user=user) for _ in range(body.count)
+    ]
+    made: list[Images] = []
+    failures: list[ProviderError] = []
+    for outcome in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(outcome, Images):
+            made.append(outcome)
+        elif isinstance(outcome, ProviderError):
+            failures.append(outcome)
+        else:
+            raise outcome
+    return made, failures
+
+
+def _total(made: list[Images]) -> Usage | None:
+    """What all calls used together; None where one of them did not say."""
+    parts = [images.usage for images in made]
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    costs = [part.cost for part in known]
+    return Usage(
+        cost=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
+        prompt_tokens=sum(part.prompt_tokens or 0 for part in known),
+        completion_tokens=sum(part.completion_tokens or 0 for part in known),
+        model=known[0].model,
+    )

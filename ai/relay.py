@@ -1,0 +1,184 @@
+"""
+The life of a relayed call: admit, call the provider, relay, conclude.
+
+One coroutine serves every protocol; what differs is in ``ai.protocols``.
+"""
+
+import asyncio
+import hashlib
+from contextlib import aclosing
+from functools import lru_cache
+
+import orjson
+from django.conf import settings
+
+from accounts.authentication import Credential
+from accounts.errors import PrepaidError
+from accounts.requests import accept_request_id
+from ai import providers
+from ai.authentication import authenticate
+from ai.desk import desk
+from ai.errors import ProviderError
+from ai.http import JSON, ClientGone, Headers, Receive, Scope, Send, encode, headers_of, read_json, respond
+from ai.protocols.base import Protocol, Translator, Wanted
+from ai.providers.base import Answer, read_answer, read_usage
+from ai.settlement import Settlement, in_background
+from ai.streaming import Scanner, error_of
+from billing.calls import Ending, Receipt
+from credits.amounts import display
+
+LONGEST_ANSWER = 64 * 1024 * 1024
+
+
+class Relay:
+    """An ASGI endpoint that speaks one protocol."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = headers_of(scope)
+        request_id = accept_request_id(headers.get("x-request-id"))
+        exchange = Exchange(self._protocol, request_id, receive, send)
+        try:
+            credential = await authenticate(scope)
+            wanted = self._protocol.read(await read_json(headers, receive))
+            await exchange.serve(credential, wanted)
+        except PrepaidError as error:
+            await exchange.refuse(error)
+        except ClientGone:
+            return
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, protocol: Protocol, request_id: str, receive: Receive, send: Send) -> None:
+        self._protocol = protocol
+        self._request_id = request_id
+        self._receive = receive
+        self._send = send
+
+    async def serve(self, credential: Credential, wanted: Wanted) -> None:
+        """
+        Answer a request that has been read.
+
+        :raises PrepaidError: any refusal, as long as nothing has been sent
+        """
+        provider = providers.current()
+        call = await desk().admit(credential, wanted, provider=provider.name, request_id=self._request_id)
+        async with Settlement(call, provider) as settlement:
+            body = orjson.dumps({**wanted.payload, "user": opaque_user(call.customer_id)})
+            async with aclosing(await provider.open(wanted.path, body)) as answer:
+                if answer.content_type.startswith("text/event-stream"):
+                    await self._stream(answer, settlement, wanted)
+                else:
+                    await self._whole(answer, settlement)
+
+    async def refuse(self, error: PrepaidError) -> None:
+        body = self._protocol.error(error, self._request_id)
+        await respond(self._send, error.status, body, [JSON, self._id_header(), *encode(error.headers)])
+
+    async def _whole(self, answer: Answer, settlement: Settlement) -> None:
+        """Relay an answer that comes in one piece: it is settled before it is sent."""
+        settlement.generation_id = answer.generation_id
+        if not answer.has_arrived:
+            await settlement.identify()
+        body = await answer.read(LONGEST_ANSWER)
+        parsed = read_answer(body)
+        usage = read_usage(parsed)
+        if error_of(parsed) is not None:
+            await settlement.conclude(Ending.FAILED, usage, delivered=0, error_code=ProviderError.code)
+            raise ProviderError
+        settlement.mark_first_byte()
+        if usage is None:
+            await self._settle_unmeasured(settlement, Ending.COMPLETED, is_whole=True)
+        else:
+            await settlement.conclude(Ending.COMPLETED, usage)
+        await respond(self._send, 200, body, [JSON, *self._call_headers(settlement)])
+
+    async def _stream(self, answer: Answer, settlement: Settlement, wanted: Wanted) -> None:
+        settlement.generation_id = answer.generation_id
+        await settlement.identify()
+        translator = self._protocol.translator(wanted, self._request_id)
+        headers = [*self._protocol.stream_headers, *self._call_headers(settlement)]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+        scanner = Scanner()
+        gone = asyncio.ensure_future(self._receive())
+        gone.add_done_callback(lambda gone: None if gone.cancelled() else in_background(answer.aclose()))
+        failure: ProviderError | None = None
+        try:
+            await self._pump(answer, scanner, translator, settlement, gone)
+        except ProviderError as error:
+            failure = error
+        finally:
+            is_gone = gone.done()
+            gone.cancel()
+
+        if is_gone:
+            await self._settle_stream(scanner, settlement, Ending.CANCELLED)
+            return
+        receipt = await self._settle_stream(scanner, settlement, Ending.COMPLETED, failure)
+        last = translator.finish(receipt) if failure is None else translator.fail(failure)
+        await self._send({"type": "http.response.body", "body": last})
+
+    async def _pump(
+        self,
+        answer: Answer,
+        scanner: Scanner,
+        translator: Translator,
+        settlement: Settlement,
+        gone: "asyncio.Future[object]",
+    ) -> None:
+        """Send each read on before the next is taken, so that a slow client slows the provider, not fills the memory."""
+        async for chunk in answer.chunks():
+            settlement.mark_first_byte()
+            scanner.feed(chunk)
+            translated = translator.feed(chunk)
+            if gone.done():
+                return
+            if translated:
+                await self._send({"type": "http.response.body", "body": translated, "more_body": True})
+        scanner.close()
+
+    async def _settle_stream(
+        self, scanner: Scanner, settlement: Settlement, ending: Ending, failure: ProviderError | None = None
+    ) -> Receipt | None:
+        """Settle what was relayed by the usage that came with it, else by the provider's own record."""
+        error = failure or (ProviderError() if scanner.error is not None else None)
+        if scanner.usage is None:
+            is_whole = scanner.is_done and error is None
+            return await self._settle_unmeasured(settlement, ending, is_whole=is_whole)
+        return await settlement.conclude(ending, scanner.usage, error_code=error.code if error else "")
+
+    async def _settle_unmeasured(self, settlement: Settlement, ending: Ending, *, is_whole: bool) -> Receipt | None:
+        """
+        Settle an answer that came without its usage: the provider is asked, if it named the generation.
+
+        If it did not, all that will ever be known is whether the answer was whole.
+        """
+        if settlement.generation_id:
+            await settlement.ask_later()
+            return None
+        if is_whole:
+            return await settlement.conclude(ending, None, delivered=settlement.call.quantity)
+        return await settlement.conclude(Ending.UNKNOWN, None, delivered=0, error_code="no_usage")
+
+    def _call_headers(self, settlement: Settlement) -> Headers:
+        headers = [self._id_header(), (b"x-credits-held", display(settlement.call.held).encode())]
+        if settlement.generation_id:
+            headers.append((b"x-generation-id", settlement.generation_id.encode("latin-1", "ignore")))
+        if settlement.receipt is not None:
+            headers.append((b"x-credits-charged", display(settlement.receipt.charged).encode()))
+        return headers
+
+    def _id_header(self) -> tuple[bytes, bytes]:
+        return (b"x-request-id", self._request_id.encode())
+
+
+@lru_cache(maxsize=4096)
+def opaque_user(customer_id: int) -> str:
+    """What the provider is told instead of who it is: the same for all calls of a customer, and nothing more."""
+    return hashlib.blake2b(str(customer_id).encode(), key=settings.SECRET_KEY.encode()[:64], digest_size=16).hexdigest()
+

@@ -1,0 +1,260 @@
+"""
+The gateway's routes as OpenAPI says them.
+
+The gateway is served outside Django, so nothing can be read off views: this table is its
+documentation, and ``config.schema`` puts it into ``/api/schema``. What is accepted beyond
+the named fields goes to the provider as it is, so request bodies stay open.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Schema = dict[str, Any]
+
+OPENAI_ERROR = "OpenAIError"
+FLAT_ERROR = "Error"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation. ``aliases`` are the same under other paths; ``answers`` maps media types to schemas."""
+
+    method: str
+    path: str
+    id: str
+    summary: str
+    description: str
+    answers: Schema
+    error: str
+    failures: tuple[int, ...]
+    aliases: tuple[str, ...] = ()
+    body: Schema | None = None
+    example: Any = None
+    answer_example: Any = None
+    parameters: list[Schema] = field(default_factory=list)
+    charges: bool = False
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(properties: Schema, *, required: tuple[str, ...] = (), description: str = "") -> Schema:
+    schema: Schema = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = list(required)
+    if description:
+        schema["description"] = description
+    return schema
+
+
+TEXT: Schema = {"type": "string"}
+MODEL: Schema = {"type": "string", "description": "As `GET /v1/models` names it.", "examples": ["openai/gpt-4o-mini"]}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+
+COMPONENTS: Schema = {
+    OPENAI_ERROR: _object(
+        {
+            "error": _object(
+                {
+                    "message": {"type": "string", "description": "What happened and what to do, for people."},
+                    "type": {"type": "string", "examples": ["invalid_request_error", "insufficient_quota"]},
+                    "param": {"type": ["string", "null"], "description": "The field that is wrong."},
+                    "code": {"type": ["string", "null"], "description": "Stable, for programs: see docs/api.md."},
+                },
+                required=("message", "type", "param", "code"),
+            )
+        },
+        required=("error",),
+        description="An error as OpenAI's clients read it.",
+    ),
+    "ChatMessage": _object(
+        {
+            "role": {"type": "string", "enum": ["system", "developer", "user", "assistant", "tool"]},
+            "content": {"description": "Text, or a list of parts.", "type": ["string", "array", "null"], "items": {}},
+        },
+        required=("role",),
+    ),
+    "ChatCompletionRequest": _object(
+        {
+            "model": MODEL,
+            "messages": {"type": "array", "minItems": 1, "items": _ref("ChatMessage")},
+            "stream": {"type": "boolean", "default": False},
+            "max_tokens": {"type": "integer", "minimum": 1},
+            "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+        },
+        required=("messages",),
+        description="OpenAI's request. Every other field of it is passed to the provider.",
+    ),
+    "Usage": _object(
+        {"prompt_tokens": COUNT, "completion_tokens": COUNT, "total_tokens": COUNT},
+        description="What the provider counted.",
+    ),
+    "ChatCompletion": _object(
+        {
+            "id": TEXT,
+            "object": {"const": "chat.completion"},
+            "created": {"type": "integer"},
+            "model": TEXT,
+            "choices": {"type": "array", "items": {"type": "object"}},
+            "usage": _ref("Usage"),
+        },
+        description="The provider's answer as it came.",
+    ),
+    "ModelList": _object(
+        {
+            "object": {"const": "list"},
+            "data": {"type": "array", "items": _object({"id": TEXT, "name": TEXT}, required=("id",))},
+        },
+        required=("data",),
+    ),
+    "UIMessage": _object(
+        {
+            "id": TEXT,
+            "role": {"type": "string", "enum": ["system", "user", "assistant"]},
+            "parts": {
+                "type": "array",
+                "items": _object({"type": TEXT, "text": TEXT}, required=("type",)),
+                "description": "`text` and `file` parts are sent to the model; others are history and are left out.",
+            },
+        },
+        required=("role", "parts"),
+    ),
+    "UIChatRequest": _object(
+        {
+            "id": {"type": "string", "description": "The chat's id, as `useChat` sends it."},
+            "messages": {"type": "array", "minItems": 1, "items": _ref("UIMessage")},
+            "trigger": {"type": "string", "enum": ["submit-message", "regenerate-message"]},
+            "messageId": TEXT,
+            "model": MODEL,
+            "provider": {"const": "openrouter"},
+            "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+            "attachments": {
+                "type": "array",
+                "items": _object({"name": TEXT, "url": {"type": "string", "format": "uri"}}, required=("name", "url")),
+            },
+        },
+        required=("messages",),
+        description="What `useChat` posts.",
+    ),
+    "ImageRequest": _object(
+        {
+            "prompt": {"type": "string", "minLength": 1, "maxLength": 2000},
+            "model": MODEL,
+            "count": {"type": "integer", "minimum": 1, "maximum": 4, "default": 1},
+            "size": {"type": "string", "enum": ["256x256", "512x512", "1024x1024"], "default": "1024x1024"},
+            "attachments": {
+                "type": "array",
+                "items": _object({"name": TEXT, "url": {"type": "string", "format": "uri"}}, required=("url",)),
+            },
+        },
+        required=("prompt",),
+    ),
+    "ImageList": _object(
+        {"images": {"type": "array", "items": {"type": "string", "format": "uri"}, "description": "Data URLs or URLs."}},
+        required=("images",),
+    ),
+    "LabelledModelList": _object(
+        {"models": {"type": "array", "items": _object({"id": TEXT, "label": TEXT}, required=("id", "label"))}},
+        required=("models",),
+    ),
+}
+
+JSON, EVENTS = "application/json", "text/event-stream"
+
+ROUTES = [
+    Route(
+        method="post",
+        path="/v1/chat/completions",
+        aliases=("/api/v1/chat/completions",),
+        id="createChatCompletion",
+        summary="Chat, as OpenAI has it",
+        description=(
+            "Sets aside what the call can cost, asks the model, relays the answer as it comes, then charges what was "
+            "used. A call that fails is free. With `stream: true` the answer is server-sent events that end with "
+            "`data: [DONE]`; an error after the first event is an event with `error`."
+        ),
+        body=_ref("ChatCompletionRequest"),
+        example={"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]},
+        answers={JSON: _ref("ChatCompletion"), EVENTS: TEXT},
+        answer_example={
+            "id": "gen-1732104000-abc",
+            "object": "chat.completion",
+            "created": 1732104000,
+            "model": "openai/gpt-4o-mini",
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": "Hello!"}, "finish_reason": "stop"},
+            ],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+        },
+        error=OPENAI_ERROR,
+        failures=(400, 401, 402, 403, 413, 502, 503, 504),
+        charges=True,
+    ),
+    Route(
+        method="get",
+        path="/v1/models",
+        aliases=("/api/v1/models",),
+        id="listModels",
+        summary="Models, as OpenAI has them",
+        description="The models that can be called, with the provider's own description of each.",
+        answers={JSON: _ref("ModelList")},
+        answer_example={"object": "list", "data": [{"id": "openai/gpt-4o-mini", "name": "OpenAI: GPT-4o-mini"}]},
+        error=OPENAI_ERROR,
+        failures=(401, 403, 502, 503, 504),
+    ),
+    Route(
+        method="post",
+        path="/api/ai/chat",
+        id="streamChat",
+        summary="Chat for `useChat`",
+        description=(
+            "The UI message stream of the AI SDK, versions 5 to 7, with `x-vercel-ai-ui-message-stream: v1`. What the "
+            "call was charged comes as `messageMetadata` of the `finish` part. Refusals before the first part are "
+            "plain HTTP errors; later ones are an `error` part."
+        ),
+        body=_ref("UIChatRequest"),
+        example={
+            "id": "chat-1",
+            "trigger": "submit-message",
+            "messages": [{"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}],
+        },
+        answers={EVENTS: TEXT},
+        error=FLAT_ERROR,
+        failures=(400, 401, 402, 403, 413, 502, 503, 504),
+        charges=True,
+    ),
+    Route(
+        method="post",
+        path="/api/ai/image",
+        id="createImages",
+        summary="Make images",
+        description="Asks for `count` images and charges those that came. None came: free.",
+        body=_ref("ImageRequest"),
+        example={"prompt": "A lighthouse at dusk", "count": 1},
+        answers={JSON: _ref("ImageList")},
+        answer_example={"images": ["data:image/png;base64,iVBORw0KGgo="]},
+        error=FLAT_ERROR,
+        failures=(400, 401, 402, 403, 413, 502, 503, 504),
+        charges=True,
+    ),
+    Route(
+        method="get",
+        path="/api/ai/openrouter/models",
+        id="listLabelledModels",
+        summary="Models for a picker",
+        description="Ids and labels, of models that write text or, with `capability=image`, make images.",
+        parameters=[
+            {
+                "name": "capability",
+                "in": "query",
+                "description": "`image` for models that make images.",
+                "schema": {"type": "string", "enum": ["text", "image"]},
+            }
+        ],
+        answers={JSON: _ref("LabelledModelList")},
+        answer_example={"models": [{"id": "openai/gpt-4o-mini", "label": "OpenAI: GPT-4o-mini"}]},
+        error=FLAT_ERROR,
+        failures=(400, 401, 403, 502, 503, 504),
+    ),
+]

@@ -1,0 +1,208 @@
+"""
+From an admitted call to its conclusion, whatever happens between.
+
+A settlement is entered when the credits are held and left when they are resolved, or when
+the hold carries all that the worker needs to resolve it. There is no third way out.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+from accounts.errors import PrepaidError
+from ai.desk import desk
+from ai.errors import ProviderError
+from ai.providers.base import Generation, Provider, Usage
+from ai.threads import in_thread
+from billing.calls import Call, Ending, Receipt, Report
+
+logger = logging.getLogger(__name__)
+
+#: Waits before each question for the provider's record, in seconds; what they leave open is the worker's.
+ASK_AFTER = (0.1, 0.4, 1.5, 4.0, 10.0)
+#: Waits before a conclusion that the ledger could not take is tried again; the last one repeats.
+CONCLUDE_AGAIN_AFTER = (1.0, 5.0, 15.0)
+
+#: What goes on after its request has ended; a shutdown waits for it.
+background: set["asyncio.Task[Any]"] = set()
+
+
+class Settlement:
+    """
+    Use as ``async with``. ``conclude`` says how the call ended; leaving without it means that nobody knows.
+
+    Then a call whose generation is known is asked about at the provider, in the background
+    and later by the worker; one that never reached a provider is released.
+    """
+
+    def __init__(self, call: Call, provider: Provider) -> None:
+        self.call = call
+        self.generation_id = ""
+        self.receipt: Receipt | None = None
+        self._provider = provider
+        self._began = time.monotonic()
+        self._first_byte: float | None = None
+        self._is_identified = False
+        self._is_left = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_left:
+            return
+        maybe_billed = True
+        if isinstance(error, ProviderError):
+            self.generation_id = self.generation_id or error.generation_id
+            maybe_billed = error.maybe_billed
+        if self.generation_id and maybe_billed:
+            await self.ask_later()
+        else:
+            await self.conclude(Ending.FAILED, None, error_code=getattr(error, "code", "interrupted"))
+
+    async def identify(self) -> None:
+        """Keep the generation's id on the hold before a byte is relayed, so that a dead process leaves a trace."""
+        if self.generation_id and not self._is_identified:
+            await desk().identify(self.call, self.generation_id)
+            self._is_identified = True
+
+    def mark_first_byte(self) -> None:
+        if self._first_byte is None:
+            self._first_byte = time.monotonic()
+
+    async def conclude(
+        self, ending: Ending, usage: Usage | None, *, delivered: int | None = None, error_code: str = ""
+    ) -> Receipt | None:
+        """
+        Settle what was delivered (all that was asked for, unless said otherwise), or release.
+
+        Not interrupted by the request's own end. Returns None if the ledger is away: then it
+        is tried again in the background, and the hold protects the money meanwhile.
+        """
+        self._is_left = True
+        report = self._report(ending, usage, delivered, error_code)
+        self.receipt = await asyncio.shield(in_background(self._conclude(report)))
+        return self.receipt
+
+    async def ask_later(self) -> None:
+        """Leave the call to the provider's record of it."""
+        self._is_left = True
+        await asyncio.shield(in_background(self._identify_and_ask()))
+
+    async def _identify_and_ask(self) -> None:
+        try:
+            await self.identify()
+        except PrepaidError as error:
+            logger.warning("The generation of hold %s could not be kept: %s", self.call.hold_id, error.code)
+        in_background(self._ask())
+
+    async def _conclude(self, report: Report) -> Receipt | None:
+        try:
+            return await desk().conclude(self.call, report)
+        except PrepaidError:
+            in_background(self._conclude_again(report))
+            return None
+
+    async def _conclude_again(self, report: Report) -> None:
+        attempt = 0
+        while True:
+            await asyncio.sleep(CONCLUDE_AGAIN_AFTER[min(attempt, len(CONCLUDE_AGAIN_AFTER) - 1)])
+            attempt += 1
+            try:
+                await desk().conclude(self.call, report)
+            except PrepaidError as error:
+                logger.warning("Hold %s is not concluded yet: %s", self.call.hold_id, error.code)
+            else:
+                return
+
+    async def _ask(self) -> None:
+        for pause in ASK_AFTER:
+            await asyncio.sleep(pause)
+            try:
+                record = await in_thread(self._provider.generation, self.generation_id)
+            except PrepaidError as error:
+                logger.warning("The provider has not told the end of hold %s: %s", self.call.hold_id, error.code)
+                continue
+            if record is not None:
+                await self._conclude(report_of(self.call, record, was_relayed=self._first_byte is not None))
+                return
+        logger.warning("Hold %s is left to the worker: the provider has no record of it yet.", self.call.hold_id)
+
+    def _report(self, ending: Ending, usage: Usage | None, delivered: int | None, error_code: str) -> Report:
+        if delivered is None:
+            delivered = self.call.quantity if is_worth_paying(usage) else 0
+        if ending is Ending.COMPLETED and not delivered:
+            ending, error_code = Ending.FAILED, error_code or "empty_answer"
+        return Report(
+            ending=ending,
+            delivered=delivered,
+            generation_id=self.generation_id,
+            error_code=error_code,
+            latency_ms=self._elapsed(time.monotonic()),
+            first_token_ms=None if self._first_byte is None else self._elapsed(self._first_byte),
+            **_used(usage),
+        )
+
+    def _elapsed(self, instant: float) -> int:
+        return int((instant - self._began) * 1000)
+
+
+def report_of(call: Call, record: Generation, *, was_relayed: bool) -> Report:
+    """
+    How a call ended by the provider's own record.
+
+    What was relayed is paid for. What never left us is not: the provider's cost is then ours.
+    """
+    delivered = call.quantity if was_relayed and is_worth_paying(record.usage) else 0
+    if not delivered:
+        ending = Ending.FAILED
+    elif record.cancelled:
+        ending = Ending.CANCELLED
+    else:
+        ending = Ending.COMPLETED
+    return Report(
+        ending=ending,
+        delivered=delivered,
+        generation_id=record.id,
+        error_code="" if delivered else "not_delivered",
+        **_used(record.usage),
+    )
+
+
+def is_worth_paying(usage: Usage | None) -> bool:
+    """Whether the provider says that it produced something: tokens of an answer, or a cost."""
+    return usage is not None and bool(usage.completion_tokens or usage.cost)
+
+
+def in_background(work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    """Run ``work`` in a task that a shutdown waits for."""
+    task = asyncio.create_task(work)
+    background.add(task)
+    task.add_done_callback(background.discard)
+    return task
+
+
+async def drain(seconds: float) -> None:
+    """Wait for what goes on in the background; what is not done in time is the worker's."""
+    if background:
+        _, pending = await asyncio.wait(background, timeout=seconds)
+        for task in pending:
+            task.cancel()
+
+
+def _used(usage: Usage | None) -> dict[str, Any]:
+    if usage is None:
+        return {}
+    return {
+        "model": usage.model,
+        "cost": "" if usage.cost is None else format(usage.cost, "f"),
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }

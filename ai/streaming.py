@@ -1,0 +1,93 @@
+"""
+Server-sent events as they pass by: where one ends, and the few that must be read.
+
+Bytes go to the client as they came. Only an event that carries ``usage`` or an error is
+parsed; the others cost a search for those words. Reads may split an event anywhere.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ai.providers.base import Usage, parse_exact, read_usage
+
+#: A longer line is passed on, but not read: the provider is asked for its record instead.
+LONGEST_LINE = 16 * 1024 * 1024
+
+
+class LineBuffer:
+    """Cuts a stream of bytes into whole lines, however the reads split them. CR LF counts as LF."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return the lines that ``chunk`` completes, in one piece that ends with LF, or nothing."""
+        whole, newline, rest = chunk.rpartition(b"\n")
+        if not newline:
+            self._rest = self._rest + chunk if len(self._rest) < LONGEST_LINE else b""
+            return b""
+        lines = self._rest + whole + newline if self._rest else whole + newline
+        self._rest = rest
+        return lines
+
+    def flush(self) -> bytes:
+        """Return what stands after the last LF: a stream may end without one."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+
+def payloads(lines: bytes) -> Iterator[bytes]:
+    """Yield what stands behind ``data:`` in each of ``lines``. Comments and other fields are passed over."""
+    for line in lines.split(b"\n"):
+        if line.startswith(b"data:"):
+            yield line[5:].strip()
+
+
+class Scanner:
+    """
+    Watches an OpenAI-shaped stream for what settles it.
+
+    ``usage`` is the last complete one, ``error`` the provider's error event, ``is_done``
+    whether ``[DONE]`` has come.
+    """
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.error: dict[str, Any] | None = None
+        self.is_done = False
+        self._lines = LineBuffer()
+
+    def feed(self, chunk: bytes) -> None:
+        self._scan(self._lines.feed(chunk))
+
+    def close(self) -> None:
+        """Read what the stream ended with, if it ended without a newline."""
+        self._scan(self._lines.flush())
+
+    def _scan(self, lines: bytes) -> None:
+        if b'"usage"' in lines or b'"error"' in lines:
+            for payload in payloads(lines):
+                if b'"usage"' in payload or b'"error"' in payload:
+                    self._read(payload)
+        if b"[DONE]" in lines and any(payload == b"[DONE]" for payload in payloads(lines)):
+            self.is_done = True
+
+    def _read(self, payload: bytes) -> None:
+        try:
+            event = parse_exact(payload)
+        except ValueError:
+            return
+        if isinstance(event, dict):
+            self.usage = read_usage(event) or self.usage
+            self.error = error_of(event) or self.error
+
+
+def error_of(event: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the error that an event or an answer carries, at its top or in a choice."""
+    choices = event.get("choices")
+    carriers = [event, *(choices if isinstance(choices, list) else [])]
+    for carrier in carriers:
+        error = carrier.get("error") if isinstance(carrier, dict) else None
+        if error:
+            return error if isinstance(error, dict) else {"message": str(error)}
+    return None

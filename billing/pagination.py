@@ -1,0 +1,83 @@
+"""Pages of usage and of statements."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.pagination import (
+    DEFAULT_SIZE,
+    LAST_ID,
+    LAST_PAGE,
+    MAX_SIZE,
+    CursorPagination,
+    PageNumberPagination,
+    integer_parameter,
+    query_integer,
+)
+from credits.models import LedgerEntry
+
+
+class UsagePagination(PageNumberPagination):
+    """The first original's: ``?page=1&limit=50`` → ``{data, pagination: {…, hasNext, hasPrev}, success}``."""
+
+    items_name = "data"
+    query_parameters = frozenset({"page", "limit"})
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
+        self.page = query_integer(request, "page", default=1, maximum=LAST_PAGE)
+        self.size = query_integer(request, "limit", default=DEFAULT_SIZE, maximum=MAX_SIZE)
+        self.total = queryset.count()
+        start = (self.page - 1) * self.size
+        return list(queryset[start : start + self.size]) if start < self.total else []
+
+    def get_paginated_response(self, data: Any) -> Response:
+        pages = -(-self.total // self.size)
+        pagination = {
+            "page": self.page,
+            "limit": self.size,
+            "total": self.total,
+            "totalPages": pages,
+            "hasNext": self.page < pages,
+            "hasPrev": self.page > 1,
+        }
+        return Response({"data": data, "pagination": pagination, "success": True})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        numbers = {name: {"type": "integer", "minimum": 0} for name in ("page", "limit", "total", "totalPages")}
+        flags = {name: {"type": "boolean"} for name in ("hasNext", "hasPrev")}
+        properties = {**numbers, **flags}
+        pagination = {"type": "object", "required": list(properties), "properties": properties}
+        return {
+            "type": "object",
+            "required": ["data", "pagination", "success"],
+            "properties": {"data": schema, "pagination": pagination, "success": {"type": "boolean"}},
+        }
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        return [
+            integer_parameter("page", default=1, maximum=LAST_PAGE),
+            integer_parameter("limit", default=DEFAULT_SIZE, maximum=MAX_SIZE),
+        ]
+
+
+class StatementPagination(CursorPagination):
+    """
+    The entries of one account, newest first.
+
+    The cursor is a sequence number, which an account's entries have without gaps: a page
+    costs the same wherever it is, and what is booked meanwhile moves nothing.
+    """
+
+    items_name = "transactions"
+
+    def paginate_queryset(
+        self, queryset: QuerySet[LedgerEntry], request: Request, view: APIView | None = None
+    ) -> list[LedgerEntry]:
+        limit = query_integer(request, "limit", default=DEFAULT_SIZE, maximum=MAX_SIZE)
+        before = query_integer(request, "cursor", default=LAST_ID, maximum=LAST_ID)
+        entries = list(queryset.filter(sequence__lt=before).order_by("-sequence")[: limit + 1])
+        self.next_cursor = str(entries[limit - 1].sequence) if len(entries) > limit else None
+        return entries[:limit]

@@ -1,0 +1,230 @@
+"""Prices, usage and statements, as their customer reads them."""
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.models import QuerySet
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Customer
+from billing.catalogue import Feature
+from billing.filters import StatementFilter, TransactionFilter, UsageFilter, entries_of, usage_of
+from billing.models import UsageRecord
+from billing.pagination import StatementPagination, UsagePagination
+from billing.pricing import FIXED
+from billing.serializers import (
+    SettingsSerializer,
+    TransactionSerializer,
+    UsageSerializer,
+    UsdcBalanceSerializer,
+    UsdcTransactionSerializer,
+    public_id,
+)
+from billing.services import current_prices
+from credits.balances import balance_at
+from credits.models import Currency, LedgerEntry
+from credits.reads import NOT_MODIFIED, ReadView, last_modified
+from credits.services import account_of
+
+logger = logging.getLogger(__name__)
+
+USAGE = {
+    "id": "42",
+    "operationType": "AI_TEXT_CHAT",
+    "creditsUsed": 1,
+    "timestamp": "2026-11-20T12:00:00.000Z",
+    "details": {
+        "model": "openai/gpt-4o-mini",
+        "status": "COMPLETED",
+        "errorCode": "",
+        "quantity": 1,
+        "promptTokens": 12,
+        "completionTokens": 34,
+        "cachedTokens": 0,
+        "reasoningTokens": 0,
+        "generationId": "gen-1732104000-abc",
+        "requestId": "8a6e0804-2bd0-4672-b79d-d97027f9071a",
+        "keyId": 7,
+        "keyName": "production",
+        "streamed": True,
+        "latencyMs": 1830,
+        "firstTokenMs": 410,
+    },
+}
+PAID_CHAT = {
+    "id": 311,
+    "kind": "USAGE",
+    "amount": "-1",
+    "balanceAfter": "99",
+    "grantId": 17,
+    "holdId": "6b1f0f0e-6f0e-4b5e-9a53-0d3a3f1f0a11",
+    "usageId": "42",
+    "feature": "ai_text_chat",
+    "model": "openai/gpt-4o-mini",
+    "generationId": "gen-1732104000-abc",
+    "reference": "",
+    "memo": "",
+    "createdAt": "2026-11-20T12:00:02.000Z",
+}
+DEPOSIT = {
+    "id": 312,
+    "kind": "GRANT",
+    "amount": "100.50",
+    "balanceAfter": "100.50",
+    "grantId": 18,
+    "holdId": None,
+    "usageId": None,
+    "feature": None,
+    "model": None,
+    "generationId": None,
+    "reference": "deposit:2026-11-20",
+    "memo": "",
+    "createdAt": "2026-11-20T12:00:00.000Z",
+}
+
+
+class SettingsView(ReadView):
+    cache_control = "public, no-cache"
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @extend_schema(
+        operation_id="getCreditSettings",
+        summary="What features cost",
+        description="The prices in force, for anyone. A feature without a fixed price is missing, and is not sold.",
+        tags=["Credits"],
+        auth=[],
+        responses={200: SettingsSerializer, 304: NOT_MODIFIED},
+        examples=[
+            OpenApiExample(
+                "Prices", value={"featureCosts": {"ai_text_chat": 1, "ai_image_generation": 5}, "planCredits": {}}
+            )
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        prices = current_prices(timezone.now())
+        costs = {
+            feature.value: prices[feature].amount
+            for feature in Feature
+            if feature in prices and prices[feature].type == FIXED
+        }
+        return Response(SettingsSerializer({"featureCosts": costs, "planCredits": {}}).data)
+
+
+class UsageView(ReadView, ListAPIView[UsageRecord]):
+    serializer_class = UsageSerializer
+    pagination_class = UsagePagination
+    filter_class = UsageFilter
+
+    @extend_schema(
+        operation_id="listCreditUsage",
+        summary="What you used",
+        description="Your calls, newest first, also those that failed and cost nothing.",
+        tags=["Credits"],
+        parameters=[UsageFilter],
+        responses={200: UsageSerializer(many=True), 304: NOT_MODIFIED},
+        examples=[OpenApiExample("A chat", value=USAGE)],
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.list(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[UsageRecord]:
+        return usage_of(self.customer(), self.filters(), now=timezone.now())
+
+
+class TransactionsView(ReadView, ListAPIView[LedgerEntry]):
+    serializer_class = TransactionSerializer
+    pagination_class = StatementPagination
+    filter_class = TransactionFilter
+
+    @extend_schema(
+        operation_id="listCreditTransactions",
+        summary="Your statement",
+        description="Every change of one balance, newest first. Entries are final: a correction is another entry.",
+        tags=["Credits"],
+        parameters=[TransactionFilter],
+        responses={200: TransactionSerializer(many=True), 304: NOT_MODIFIED},
+        examples=[OpenApiExample("A chat was paid", value=PAID_CHAT)],
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.list(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[LedgerEntry]:
+        wanted = self.filters()
+        return entries_of(self.customer(), wanted["currency"], wanted)
+
+
+class UsdcBalanceView(ReadView):
+    @extend_schema(
+        operation_id="getUsdcBalance",
+        summary="Your prepaid USDC balance",
+        description="The balance as decimal text with 2 to 7 places. The first request opens the account, with 0.00.",
+        tags=["Billing"],
+        responses={200: UsdcBalanceSerializer, 304: NOT_MODIFIED},
+        examples=[
+            OpenApiExample(
+                "A balance",
+                value={
+                    "user_id": "user_123",
+                    "balance_usdc": "100.50",
+                    "created_at": "2024-01-15T10:30:00.000Z",
+                    "updated_at": "2024-01-20T14:22:00.000Z",
+                },
+            )
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        now, customer = timezone.now(), self.customer()
+        balance = balance_at(customer=customer, currency=Currency.USDC, now=now)
+        if balance is None:
+            opened_at = open_usdc_account(customer) or now
+            body = {"user_id": public_id(customer), "balance": 0, "created_at": opened_at, "updated_at": opened_at}
+            return Response(UsdcBalanceSerializer(body).data)
+        body = {
+            "user_id": public_id(customer),
+            "balance": balance.balance,
+            "created_at": balance.created_at,
+            "updated_at": balance.updated_at,
+        }
+        return Response(UsdcBalanceSerializer(body).data, headers=last_modified(balance.changed_at, now=now))
+
+
+class UsdcTransactionsView(ReadView, ListAPIView[LedgerEntry]):
+    serializer_class = UsdcTransactionSerializer
+    pagination_class = StatementPagination
+    filter_class = StatementFilter
+
+    @extend_schema(
+        operation_id="listUsdcTransactions",
+        summary="Your USDC statement",
+        description="Every change of the USDC balance, newest first. Entries are final: a correction is another entry.",
+        tags=["Billing"],
+        parameters=[StatementFilter],
+        responses={200: UsdcTransactionSerializer(many=True), 304: NOT_MODIFIED},
+        examples=[OpenApiExample("A deposit", value=DEPOSIT)],
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.list(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[LedgerEntry]:
+        return entries_of(self.customer(), Currency.USDC, self.filters())
+
+
+def open_usdc_account(customer: Customer) -> datetime | None:
+    """
+    Open the customer's USDC account and return since when it is open.
+
+    A database that only reads opens none, and the answer is the same: nothing is there. It returns None then.
+    """
+    try:
+        return account_of(customer, Currency.USDC).created_at
+    except DatabaseError:
+        logger.warning("usdc_account_not_opened", exc_info=True)
+        return None
