@@ -36,12 +36,52 @@ class PrepaidError(Exception):
         self.extra = extra
         super().__init__(self.message)
 
+    def flat(self, request_id: str) -> dict[str, Any]:
+        """
+        Return the body of this error under ``/api/``, which serves the clients of both originals.
+
+        ``error`` and ``code`` are the same word in lower and upper case, so that each finds its own.
+        """
+        body = {"error": self.code, "code": self.code.upper(), "message": self.message, "requestId": request_id}
+        return body | ({"details": self.details} if self.details else {}) | self.extra
+
 
 class ValidationFailed(PrepaidError):
     """400: a field is missing, unknown or wrong; ``details`` names it."""
 
     code = "validation_error"
     message = "Request validation failed"
+
+    def flat(self, request_id: str) -> dict[str, Any]:
+        return super().flat(request_id) | {"error": "Validation failed"}
+
+
+class MalformedJson(PrepaidError):
+    """400: the body is not JSON that everybody reads alike; ``message`` says why not."""
+
+    code = "malformed_json"
+
+
+class NotFound(PrepaidError):
+    """404: nothing there, or nothing of yours."""
+
+    status = 404
+    code = "not_found"
+    message = "There is nothing here."
+
+
+class BodyTooLarge(PrepaidError):
+    status = 413
+    code = "request_body_too_large"
+    message = "Request body too large"
+
+
+class UnsupportedMedia(PrepaidError):
+    """415: a body that is not JSON in UTF-8, or is compressed."""
+
+    status = 415
+    code = "unsupported_media_type"
+    message = "Send the body as application/json in UTF-8, not compressed."
 
 
 class Unauthenticated(PrepaidError):
@@ -50,6 +90,44 @@ class Unauthenticated(PrepaidError):
     status = 401
     code = "unauthorized"
     message = "Unauthorized"
+
+    def __init__(self, message: str | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.headers = {"WWW-Authenticate": 'Bearer realm="prepaid"'} | self.headers
+
+
+class InvalidAuthHeader(Unauthenticated):
+    code = "invalid_auth_header"
+    message = "Invalid authorization header"
+
+
+class MissingToken(Unauthenticated):
+    code = "missing_token"
+    message = "Missing token"
+
+
+class InvalidToken(Unauthenticated):
+    """The token is forged, damaged, of somebody else, or for somewhere else; which one is not said."""
+
+    code = "invalid_token"
+    message = "Invalid token"
+
+
+class TokenExpired(Unauthenticated):
+    code = "token_expired"
+    message = "Token expired"
+
+
+class TokenNotActive(Unauthenticated):
+    code = "token_not_active"
+    message = "Invalid token"
+
+
+class MissingClaims(Unauthenticated):
+    """The signature is good, but no claim says who it is."""
+
+    code = "missing_claims"
+    message = "Token missing required claims"
 
 
 class InvalidApiKey(Unauthenticated):
@@ -68,3 +146,8 @@ class PermissionDenied(PrepaidError):
 class Suspended(PermissionDenied):
     code = "suspended"
     message = "This customer or user is suspended. Contact the operator."
+
+
+class ApiKeyNotFound(NotFound):
+    code = "api_key_not_found"
+    message = "There is no such API key. GET /api/keys lists yours."

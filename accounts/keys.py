@@ -15,14 +15,15 @@ import string
 import zlib
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+PREFIX = "ppd_"
 RANDOM_LENGTH = 30
 CHECKSUM_LENGTH = 6
-PATTERN = re.compile(rf"ppd_(live|test)_[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}", re.ASCII)
+PATTERN = re.compile(rf"{PREFIX}(live|test)_[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}", re.ASCII)
 
 
 def mint(mode: str) -> str:
     """Return a new key of ``mode`` (``live`` or ``test``). It is shown once and never stored."""
-    body = f"ppd_{mode}_" + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))
+    body = f"{PREFIX}{mode}_" + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))
     return body + checksum(body)
 
 

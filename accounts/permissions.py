@@ -1,0 +1,49 @@
+"""What a credential may do: the scopes of its key, or all that the person's role allows."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from accounts.errors import PermissionDenied, Unauthenticated
+from accounts.models import ApiKey
+from accounts.services import Principal
+
+if TYPE_CHECKING:  # The settings name this module, so views cannot be imported before it.
+    from rest_framework.views import APIView
+
+
+class HasScope(BasePermission):
+    """Base of the permissions below: the credential has the scope that the request needs."""
+
+    scope: ClassVar[str]
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        if not isinstance(request.auth, Principal):
+            raise Unauthenticated
+        needed = self.needed(request)
+        if needed not in request.auth.scopes:
+            raise PermissionDenied(f"This credential lacks the scope '{needed}'.")
+        return True
+
+    def needed(self, request: Request) -> str:
+        return self.scope
+
+
+class MayCallModels(HasScope):
+    scope = ApiKey.Scope.AI.value
+
+
+class MayRead(HasScope):
+    scope = ApiKey.Scope.READ.value
+
+
+class MayManage(HasScope):
+    scope = ApiKey.Scope.MANAGE.value
+
+
+class MayReadOrManage(HasScope):
+    """Looking needs ``read``, changing ``manage``. The default of every view."""
+
+    def needed(self, request: Request) -> str:
+        return MayRead.scope if request.method in SAFE_METHODS else MayManage.scope
