@@ -1,0 +1,79 @@
+"""
+Everything on one port: the gateway's paths go to the gateway, all else to Django.
+
+The gateway's paths cost ten times as much behind Django's middleware (``docs/performance.md``).
+"""
+
+import json
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django_application = get_asgi_application()
+
+# The models that the gateway imports exist only once Django is set up.
+from django.conf import settings  # noqa: E402
+
+from accounts.errors import BodyTooLarge  # noqa: E402
+from accounts.requests import accept_request_id  # noqa: E402
+from ai import gateway  # noqa: E402
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+async def application(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    """Hand the request to whoever answers its path. Start-up and shutdown concern the gateway alone."""
+    if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"].startswith(gateway.PREFIXES)):
+        await gateway.application(scope, receive, send)
+    else:
+        await limited(django_application)(scope, receive, send)
+
+
+def limited(inner: Application) -> Application:
+    """
+    Answer 413 as soon as a body is known to be too long, and close the connection.
+
+    Django would write all of it to disk before it looks at any header.
+    """
+
+    async def outer(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await inner(scope, receive, send)
+            return
+        limit, seen = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 0
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length[:20]) > limit:
+            await refuse(headers, send)
+            return
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen <= limit:
+                return message
+            await refuse(headers, send)
+            return {"type": "http.disconnect"}
+
+        await inner(scope, counted, send)
+
+    return outer
+
+
+async def refuse(headers: dict[bytes, bytes], send: Send) -> None:
+    request_id = accept_request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+    error = BodyTooLarge()
+    answer_headers = [
+        (b"content-type", b"application/json"),
+        (b"connection", b"close"),
+        (b"x-request-id", request_id.encode()),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": answer_headers})
+    await send({"type": "http.response.body", "body": json.dumps(error.flat(request_id)).encode()})
