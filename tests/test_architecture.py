@@ -1,0 +1,144 @@
+"""What keeps the code as docs/adr and DESIGN want it, beyond the import contracts in pyproject.toml."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = ("accounts", "credits", "billing", "ai", "webhooks", "config")
+MODULES = {
+    str(path.relative_to(ROOT)): ast.parse(path.read_text())
+    for floor in FLOORS
+    for path in sorted((ROOT / floor).rglob("*.py"))
+    if "migrations" not in path.parts
+}
+
+LONGEST_FUNCTION = 50
+LONGEST_MODULE = 300
+#: Longer modules, each with its reason.
+LONG_MODULES: dict[str, str] = {}
+
+WRITES = {"save", "create", "get_or_create", "update", "update_or_create", "delete", "insert"}
+LEDGER = re.compile(
+    r"\b(Account|Grant|Hold|Draw|LedgerEntry|accounts?|grants?|holds?|draws?|entry|entries|given|opened)\b"
+    r"|credits_(account|grant|hold|draw|ledgerentry)"
+)
+WRITING_SQL = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|TRUNCATE)\s+credits_")
+#: Who writes the ledger's tables. Only the first two move money.
+LEDGER_WRITERS = {
+    "credits/services.py": "every movement is one of its functions",
+    "credits/books.py": "what services decide, written in batches under the account's lock",
+    "billing/callers.py": "opens empty accounts, for many callers at once",
+    "billing/batch.py": "notes the provider's id of a generation on its hold",
+}
+
+CLOCKS = {"timezone.now", "datetime.now", "datetime.utcnow"}
+#: Modules below the edges: the clock is their argument.
+CLOCKLESS = {
+    "admission", "amounts", "audit", "balances", "batch", "books", "callers", "calls", "catalogue", "keys", "ledger",
+    "pricing", "reads", "rows", "services",
+}  # fmt: skip
+FLOORS_WITH_MONEY = ("accounts", "credits", "billing")
+
+OUTSIDE_CLIENTS = {"aiohttp", "httpx", "httpx2", "openai", "requests", "urllib3"}
+#: Who talks to the outside world.
+CALLERS_OUT = {"accounts/keyset.py": "fetches the identity provider's public keys"}
+
+#: Floats in a floor with money that measure time.
+SECONDS = {"credits/group_commit.py"}
+
+
+Found = Iterator[tuple[str, ast.AST]]
+
+
+def nodes(*kinds: type[ast.AST]) -> Found:
+    return ((path, node) for path, tree in MODULES.items() for node in ast.walk(tree) if isinstance(node, kinds))
+
+
+def places(found: Found) -> list[str]:
+    return [f"{path}:{node.lineno} {ast.unparse(node)[:80]}" for path, node in found]  # type: ignore[attr-defined]
+
+
+def test_only_the_bank_writes_the_ledger():
+    found = (
+        (path, call)
+        for path, call in nodes(ast.Call)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and (call.func.attr in WRITES or call.func.attr.startswith("bulk_"))
+        and LEDGER.search(" ".join([ast.unparse(call.func.value), *map(ast.unparse, call.args)]))
+        and path not in LEDGER_WRITERS
+    )
+    assert places(found) == []
+
+
+def test_no_sql_writes_the_ledger_elsewhere():
+    found = (
+        (path, text)
+        for path, text in nodes(ast.Constant)
+        if isinstance(text, ast.Constant) and WRITING_SQL.search(str(text.value)) and path not in LEDGER_WRITERS
+    )
+    assert places(found) == []
+
+
+def test_the_clock_is_an_argument_below_the_edges():
+    found = (
+        (path, call)
+        for path, call in nodes(ast.Call)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in CLOCKS
+        and path.startswith(FLOORS_WITH_MONEY)
+        and Path(path).stem in CLOCKLESS
+    )
+    assert places(found) == []
+
+
+def test_only_providers_call_out():
+    found = (
+        (path, node)
+        for path, node in nodes(ast.Import, ast.ImportFrom)
+        if imported(node) & OUTSIDE_CLIENTS and not path.startswith("ai/providers/") and path not in CALLERS_OUT
+    )
+    assert places(found) == []
+
+
+def imported(node: ast.AST) -> set[str]:
+    """The packages that an import statement names."""
+    if isinstance(node, ast.ImportFrom):
+        return {(node.module or "").split(".")[0]}
+    return {alias.name.split(".")[0] for alias in node.names} if isinstance(node, ast.Import) else set()
+
+
+def test_there_is_no_float_where_money_is():
+    found = (
+        (path, node)
+        for path, node in nodes(ast.Name, ast.Constant)
+        if (isinstance(node, ast.Name) and node.id == "float")
+        or (isinstance(node, ast.Constant) and isinstance(node.value, float))
+        if path.startswith(("credits/", "billing/")) and path not in SECONDS
+    )
+    assert places(found) == []
+
+
+def test_a_function_fits_a_screen():
+    found = (
+        (path, function)
+        for path, function in nodes(ast.FunctionDef, ast.AsyncFunctionDef)
+        if function.end_lineno - function.lineno >= LONGEST_FUNCTION  # type: ignore[attr-defined]
+    )
+    assert places(found) == []
+
+
+def test_a_module_can_be_read_at_one_sitting():
+    lines = {path: len((ROOT / path).read_text().splitlines()) for path in MODULES}
+    assert {path for path, count in lines.items() if count > LONGEST_MODULE} == set(LONG_MODULES)
+
+
+def test_only_entry_points_import_config():
+    found = (
+        (path, node)
+        for path, node in nodes(ast.Import, ast.ImportFrom)
+        if "config" in imported(node) and not path.startswith("config/")
+    )
+    assert places(found) == []
