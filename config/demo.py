@@ -15,9 +15,11 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+import accounts.services
+import credits.services
 from accounts import keys
 from accounts.models import ApiKey, Customer, User
-from credits import amounts, services
+from credits import amounts
 from credits.models import Grant
 
 ADMIN_EMAIL = "admin@example.com"
@@ -68,8 +70,8 @@ def read(path: Path) -> dict[str, str]:
 def demo_customer(*, now: datetime) -> Customer:
     user = User.objects.filter(email=USER_EMAIL).first() or User.objects.create_user(USER_EMAIL, name="Demo")
     customer = user.personal_customer
-    services.grant(
-        account=services.account_of(customer),
+    credits.services.grant(
+        account=credits.services.account_of(customer),
         amount=amounts.credits(CREDITS),
         category=Grant.Category.PROMOTION,
         source=f"demo:{customer.pk}",
@@ -85,15 +87,9 @@ def usable_key(customer: Customer, kept: str, *, now: datetime) -> str:
     working = customer.api_keys.filter(name=KEY_NAME, revoked_at=None)
     if kept and working.filter(digest=keys.digest(kept, pepper=settings.API_KEY_PEPPER)).exists():
         return kept
-    working.update(revoked_at=now)
-    text = keys.mint(ApiKey.Mode.LIVE)
-    customer.api_keys.create(
-        name=KEY_NAME,
-        mode=ApiKey.Mode.LIVE,
-        digest=keys.digest(text, pepper=settings.API_KEY_PEPPER),
-        last_four=text[-4:],
-        scopes=" ".join(ApiKey.Scope.values),
-    )
+    for key in working:
+        accounts.services.revoke_key(key, now=now)
+    _, text = accounts.services.create_key(customer=customer, name=KEY_NAME, scopes=ApiKey.Scope.values, now=now)
     return text
 
 

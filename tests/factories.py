@@ -4,11 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import factory
-from django.conf import settings
 from django.utils import timezone
 
-from accounts import keys
 from accounts.models import ApiKey, Customer, User
+from accounts.services import create_key
 from billing.catalogue import Feature
 from billing.models import Price, UsageRecord
 from credits import amounts, services
@@ -41,19 +40,10 @@ class TeamFactory(factory.django.DjangoModelFactory[Customer]):
     name = factory.Sequence(lambda number: f"Team {number}")
 
 
-def api_key(customer: Customer | None = None, **fields: Any) -> str:
-    """Make a live key with every scope, unless ``fields`` say otherwise, and return its text."""
-    text = keys.mint(fields.get("mode", ApiKey.Mode.LIVE))
-    ApiKey.objects.create(
-        **{
-            "customer": customer or UserFactory.create().personal_customer,
-            "name": "Key of a test",
-            "scopes": " ".join(ApiKey.Scope.values),
-            "digest": keys.digest(text, pepper=settings.API_KEY_PEPPER),
-            "last_four": text[-4:],
-            **fields,
-        }
-    )
+def api_key(customer: Customer | None = None, **terms: Any) -> str:
+    """Make a live key with every scope, unless ``terms`` say otherwise, and return its text."""
+    terms = {"name": "Key of a test", "scopes": ApiKey.Scope.values, "now": timezone.now(), **terms}
+    _, text = create_key(customer=customer or UserFactory.create().personal_customer, **terms)
     return text
 
 

@@ -1,4 +1,4 @@
-"""What keeps the code as docs/adr and DESIGN want it, beyond the import contracts in pyproject.toml."""
+"""What keeps the code in shape, beyond the import contracts in pyproject.toml."""
 
 import ast
 import re

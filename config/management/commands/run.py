@@ -2,6 +2,7 @@ import os
 import socket
 import threading
 import time
+import warnings
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         url = f"http://{HOST}:{settings.PORT}"
         with closing(listen(settings.PORT)) as listener:
-            settings.DATA_DIR.mkdir(exist_ok=True)
+            settings.DATA_DIR.mkdir(mode=0o700, exist_ok=True)
             call_command("migrate", interactive=False, verbosity=0)
             path = settings.DATA_DIR / "demo.env"
             prepared = demo.prepare(path=path, url=url, now=timezone.now())
@@ -111,6 +112,8 @@ def start_simulator() -> str:
 def gateway() -> Server:
     settings.WHITENOISE_USE_FINDERS = True  # nothing to collect, nothing stale
     settings.STATIC_ROOT.mkdir(exist_ok=True)
+    # A few small files for one person: reading them in a thread is good enough.
+    warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators")
     from config.asgi import application  # noqa: PLC0415  (it reads the settings made above)
 
     return Server(
