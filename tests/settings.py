@@ -26,8 +26,9 @@ from config.settings import DATABASES, INSTALLED_APPS  # noqa: E402
 # First, so that its ``flush`` is the one that Django finds.
 INSTALLED_APPS = ["tests", *INSTALLED_APPS]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Looked for when asked for, so that nobody has to collect them.
+WHITENOISE_AUTOREFRESH = True
 WHITENOISE_USE_FINDERS = True
-STATIC_ROOT = tempfile.gettempdir()
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A process has its own file, so that several runs stay out of each other's way.
