@@ -111,9 +111,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = DATABASE_BEHIND_PGBOUNCER
+    # Beside what the URL's query says, such as sslmode.
+    OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
+    # The ledger's statements are planned once a connection; PgBouncer before 1.21 cannot keep them.
+    OPTIONS["prepare_threshold"] = None if DATABASE_BEHIND_PGBOUNCER else 0
     if DATABASE_POOL_SIZE:
-        # Beside what the URL's query says, such as sslmode.
-        DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+        OPTIONS["pool"] = {
             "min_size": 1,
             "max_size": DATABASE_POOL_SIZE,
             "timeout": 10,
@@ -192,6 +195,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.schema.add_failures",
+        "config.schema.add_gateway",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

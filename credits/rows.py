@@ -6,12 +6,14 @@ however many requests there are. The rows travel as one JSON parameter, which bo
 databases unfold into a table; the text of a statement does not depend on their number.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
+import psycopg
 from django.db import connection
 
 Row = Mapping[str, Any]
@@ -51,15 +53,31 @@ def update(table: str, columns: Mapping[str, str], rows: Sequence[Row], *, where
 
 def select(sql: str, rows: Sequence[Row]) -> list[tuple[Any, ...]]:
     """Return what ``sql`` finds; it holds one ``table_of``."""
-    with connection.cursor() as cursor:
+    with _cursor() as cursor:
         cursor.execute(sql, [orjson.dumps(rows).decode()])
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
 
 
 def run(sql: str, rows: Sequence[Row]) -> None:
-    with connection.cursor() as cursor:
+    with _cursor() as cursor:
         cursor.execute(sql, [orjson.dumps(rows).decode()])
+
+
+@contextmanager
+def _cursor() -> Iterator[Any]:
+    """
+    On PostgreSQL a cursor that binds on the server, so that a statement is planned once a connection, not once a batch.
+
+    Behind PgBouncer, where ``prepare_threshold`` is None, it is planned each time.
+    """
+    if connection.vendor != "postgresql":
+        with connection.cursor() as cursor:
+            yield cursor
+        return
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        yield cursor
 
 
 def for_update(of: str) -> str:
