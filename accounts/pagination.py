@@ -68,7 +68,8 @@ class PageNumberPagination(BasePagination):
         )
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        numbers = {name: {"type": "integer", "minimum": 0} for name in ("page", "pageSize", "total", "pages")}
+        shown = {"page": 1, "pageSize": DEFAULT_SIZE, "total": 1, "pages": 1}
+        numbers = {name: {"type": "integer", "minimum": 0, "example": value} for name, value in shown.items()}
         pagination = {"type": "object", "required": list(numbers), "properties": numbers}
         return {
             "type": "object",
@@ -110,7 +111,7 @@ class CursorPagination(BasePagination):
         return {
             "type": "object",
             "required": [self.items_name, "nextCursor"],
-            "properties": {self.items_name: schema, "nextCursor": {"type": ["string", "null"]}},
+            "properties": {self.items_name: schema, "nextCursor": {"type": ["string", "null"], "example": "41"}},
         }
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:

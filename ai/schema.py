@@ -80,10 +80,11 @@ COMPONENTS: Schema = {
             "model": MODEL,
             "messages": {"type": "array", "minItems": 1, "items": _ref("ChatMessage")},
             "stream": {"type": "boolean", "default": False},
+            "n": {"type": "integer", "minimum": 1, "maximum": 128, "default": 1, "description": "Each is charged."},
             "max_tokens": {"type": "integer", "minimum": 1},
             "temperature": {"type": "number", "minimum": 0, "maximum": 2},
         },
-        required=("messages",),
+        required=("model", "messages"),
         description="OpenAI's request. Every other field of it is passed to the provider.",
     ),
     "Usage": _object(
@@ -151,8 +152,18 @@ COMPONENTS: Schema = {
         required=("prompt",),
     ),
     "ImageList": _object(
-        {"images": {"type": "array", "items": {"type": "string", "format": "uri"}, "description": "Data URLs or URLs."}},
-        required=("images",),
+        {
+            "images": {
+                "type": "array",
+                "items": {"type": "string", "format": "uri"},
+                "description": "Data URLs or URLs.",
+            },
+            "credits_used": {
+                "type": ["integer", "string", "null"],
+                "description": "What the images cost; null while it is not yet settled.",
+            },
+        },
+        required=("images", "credits_used"),
     ),
     "LabelledModelList": _object(
         {"models": {"type": "array", "items": _object({"id": TEXT, "label": TEXT}, required=("id", "label"))}},
@@ -198,10 +209,18 @@ ROUTES = [
         id="listModels",
         summary="Models, as OpenAI has them",
         description="The models that can be called, with the provider's own description of each.",
+        parameters=[
+            {
+                "name": "output_modalities",
+                "in": "query",
+                "description": "Models that give this; text models where it is left out.",
+                "schema": {"type": "string", "enum": ["all", "audio", "embeddings", "image", "text", "video"]},
+            }
+        ],
         answers={JSON: _ref("ModelList")},
         answer_example={"object": "list", "data": [{"id": "openai/gpt-4o-mini", "name": "OpenAI: GPT-4o-mini"}]},
         error=OPENAI_ERROR,
-        failures=(401, 403, 502, 503, 504),
+        failures=(400, 401, 403, 502, 503, 504),
     ),
     Route(
         method="post",
@@ -209,9 +228,9 @@ ROUTES = [
         id="streamChat",
         summary="Chat for `useChat`",
         description=(
-            "The UI message stream of the AI SDK, versions 5 to 7, with `x-vercel-ai-ui-message-stream: v1`. What the "
-            "call was charged comes as `messageMetadata` of the `finish` part. Refusals before the first part are "
-            "plain HTTP errors; later ones are an `error` part."
+            "The UI message stream of the AI SDK, versions 5 to 7, with `x-vercel-ai-ui-message-stream: v1`. The "
+            "`messageMetadata` of the `finish` part says `creditsCharged`, `creditsRemaining`, `usage`, `model` and "
+            "`requestId`. Refusals before the first part are plain HTTP errors; later ones are an `error` part."
         ),
         body=_ref("UIChatRequest"),
         example={
@@ -233,7 +252,7 @@ ROUTES = [
         body=_ref("ImageRequest"),
         example={"prompt": "A lighthouse at dusk", "count": 1},
         answers={JSON: _ref("ImageList")},
-        answer_example={"images": ["data:image/png;base64,iVBORw0KGgo="]},
+        answer_example={"images": ["data:image/png;base64,iVBORw0KGgo="], "credits_used": 5},
         error=FLAT_ERROR,
         failures=(400, 401, 402, 403, 413, 502, 503, 504),
         charges=True,

@@ -57,8 +57,8 @@ class TransactionFilter(CurrencyFilter, StatementFilter):
 
 def entries_of(customer: Customer, currency: str, wanted: dict[str, Any]) -> QuerySet[LedgerEntry]:
     """Return the entries of an account that ``wanted`` (of a ``StatementFilter``) asks for."""
-    account = Account.objects.filter(customer=customer, currency=currency)
-    entries = within(LedgerEntry.objects.filter(account_id=account.values("pk")), wanted.get("from"), wanted.get("to"))
+    account = Account.objects.filter(customer=customer, currency=currency).values("pk")[:1]
+    entries = within(LedgerEntry.objects.filter(account_id=account), wanted.get("from"), wanted.get("to"))
     if "kind" in wanted:
         entries = entries.filter(kind=wanted["kind"])
     return entries.select_related("hold__usage")

@@ -46,14 +46,15 @@ class UsagePagination(PageNumberPagination):
         return Response({"data": data, "pagination": pagination, "success": True})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        numbers = {name: {"type": "integer", "minimum": 0} for name in ("page", "limit", "total", "totalPages")}
-        flags = {name: {"type": "boolean"} for name in ("hasNext", "hasPrev")}
+        shown = {"page": 1, "limit": DEFAULT_SIZE, "total": 1, "totalPages": 1}
+        numbers = {name: {"type": "integer", "minimum": 0, "example": value} for name, value in shown.items()}
+        flags = {name: {"type": "boolean", "example": False} for name in ("hasNext", "hasPrev")}
         properties = {**numbers, **flags}
         pagination = {"type": "object", "required": list(properties), "properties": properties}
         return {
             "type": "object",
             "required": ["data", "pagination", "success"],
-            "properties": {"data": schema, "pagination": pagination, "success": {"type": "boolean"}},
+            "properties": {"data": schema, "pagination": pagination, "success": {"type": "boolean", "example": True}},
         }
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ class UsageSerializer(serializers.Serializer[UsageRecord]):
 
 
 class TransactionSerializer(serializers.Serializer[LedgerEntry]):
-    """One final movement. What it paid for is told by ``feature``, ``model`` and ``generationId``, else they are null."""
+    """One final movement. ``feature``, ``model`` and ``generationId`` tell what it paid for, else they are null."""
 
     id = serializers.IntegerField(source="pk", read_only=True)
     kind = serializers.ChoiceField(LedgerEntry.Kind.choices, read_only=True)
@@ -75,7 +75,9 @@ class TransactionSerializer(serializers.Serializer[LedgerEntry]):
     usageId = serializers.CharField(source="hold.usage.pk", read_only=True, default=None, allow_null=True)
     feature = serializers.CharField(source="hold.usage.feature", read_only=True, default=None, allow_null=True)
     model = serializers.CharField(source="hold.usage.model", read_only=True, default=None, allow_null=True)
-    generationId = serializers.CharField(source="hold.usage.generation_id", read_only=True, default=None, allow_null=True)
+    generationId = serializers.CharField(
+        source="hold.usage.generation_id", read_only=True, default=None, allow_null=True
+    )
     reference = serializers.CharField(read_only=True)
     memo = serializers.CharField(read_only=True)
     createdAt = InstantField(source="created_at", read_only=True)

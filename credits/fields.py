@@ -24,7 +24,7 @@ class InstantField(serializers.DateTimeField):
     An instant without a zone is refused, since it would mean something else to everyone.
     """
 
-    default_error_messages = {  # noqa: RUF012 (as the base class has it)
+    default_error_messages = {
         "invalid": "Write an RFC 3339 instant with its zone, such as 2026-11-20T12:00:00Z, or a date.",
     }
 

@@ -47,4 +47,4 @@ class CurrencyFilter(Filter):
 
 
 class GrantFilter(CurrencyFilter):
-    category = serializers.ChoiceField(Grant.Category.choices, required=False, help_text="Grants of this category only.")
+    category = serializers.ChoiceField(Grant.Category.choices, required=False, help_text="Of this category only.")

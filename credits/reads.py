@@ -19,6 +19,7 @@ from credits.filters import Filter
 #: change that bears the same second may still be waiting to be committed.
 SETTLING = timedelta(minutes=1)
 
+CREDENTIAL_HEADERS = ["Authorization", "X-Api-Key", "X-User-Id"]
 NOT_MODIFIED = OpenApiResponse(description="The same as what `If-None-Match` or `If-Modified-Since` names.")
 
 
@@ -56,7 +57,7 @@ class ReadView(StrictView):
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         if response.status_code < 400:
             response.headers.setdefault("Cache-Control", self.cache_control)
-            patch_vary_headers(response, ["Authorization", "Cookie"])
+            patch_vary_headers(response, CREDENTIAL_HEADERS)
         return super().finalize_response(request, response, *args, **kwargs)
 
 

@@ -73,8 +73,10 @@ class GrantListView(ReadView, ListAPIView[Grant]):
     @extend_schema(
         operation_id="listCreditGrants",
         summary="What you were given, and what is left of it",
-        description="Grants of one balance, newest first. Among those that may be spent, lower priority numbers go first, "
-        "then earlier expiry, then the older grant.",
+        description=(
+            "Grants of one balance, newest first. What is spent comes from the lowest priority number, then the "
+            "earliest expiry, then the oldest grant."
+        ),
         tags=["Credits"],
         parameters=[GrantFilter],
         responses={200: GrantSerializer(many=True), 304: NOT_MODIFIED},

@@ -1,0 +1,145 @@
+"""
+What no single view can say of itself in the OpenAPI document: how every request can fail, and the gateway's routes.
+
+Both are hooks that drf-spectacular runs over the finished document.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from accounts.errors import (
+    BodyTooLarge,
+    NotFound,
+    PermissionDenied,
+    PrepaidError,
+    Unauthenticated,
+    ValidationFailed,
+)
+from ai.errors import ProviderError, ProviderTimeout
+from ai.protocols import errors
+from ai.schema import COMPONENTS, FLAT_ERROR, JSON, OPENAI_ERROR, ROUTES, Route, Schema
+from credits.amounts import credits
+from credits.errors import InsufficientCredits, LedgerBusy
+
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
+FLAT: Schema = {
+    "type": "object",
+    "description": "Every error under `/api/`. Programs read `code`; people read `message`.",
+    "required": ["error", "code", "message", "requestId"],
+    "properties": {
+        "error": {"type": "string", "description": "The code in lower case, or `Validation failed`."},
+        "code": {"type": "string", "description": "Stable and in capitals: see docs/api.md."},
+        "message": {"type": "string"},
+        "requestId": {"type": "string", "description": "As in `X-Request-Id`; quote it when you ask for help."},
+        "details": {
+            "type": "array",
+            "description": "Only when fields or parameters are wrong: each of them.",
+            "items": {
+                "type": "object",
+                "required": ["field", "message", "code"],
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}, "code": {"type": "string"}},
+            },
+        },
+        "required": {"type": ["integer", "string"], "description": "With 402: the credits that the call needs."},
+        "available": {"type": ["integer", "string"], "description": "With 402: the credits that can be spent."},
+    },
+}
+
+REQUEST_ID = "8a6e0804-2bd0-4672-b79d-d97027f9071a"
+FAILURES: dict[int, PrepaidError] = {
+    400: ValidationFailed(
+        details=[
+            {"field": "query.limit", "message": "A whole number from 1 to 100 is required.", "code": "OUT_OF_RANGE"}
+        ]
+    ),
+    401: Unauthenticated(),
+    402: InsufficientCredits(required=credits(5), available=credits(2)),
+    403: PermissionDenied(),
+    404: NotFound(),
+    413: BodyTooLarge(),
+    502: ProviderError(),
+    503: LedgerBusy(),
+    504: ProviderTimeout(),
+}
+
+REQUEST_ID_PARAMETER: Schema = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "description": "1 to 128 visible ASCII characters to find this request by; made up if missing. Never a charge key.",
+    "schema": {"type": "string", "maxLength": 128},
+}
+REQUEST_ID_HEADER: Schema = {"X-Request-Id": {"description": "The request's id.", "schema": {"type": "string"}}}
+CHARGE_HEADERS: Schema = {
+    "X-Generation-Id": {"description": "The provider's id of the answer.", "schema": {"type": "string"}},
+    "X-Credits-Held": {"description": "Credits set aside for this call.", "schema": {"type": "string"}},
+    "X-Credits-Charged": {
+        "description": "Credits charged; missing on a stream, which begins before it is known.",
+        "schema": {"type": "string"},
+    },
+}
+
+
+def add_gateway(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
+    """Add the routes that are served in front of Django, under all their paths."""
+    result["components"].setdefault("schemas", {}).update(COMPONENTS)
+    for route in ROUTES:
+        for number, path in enumerate((route.path, *route.aliases)):
+            operation = _operation(route) | ({"operationId": f"{route.id}Alias"} if number else {})
+            result["paths"].setdefault(path, {})[route.method] = operation
+    result["paths"] = dict(sorted(result["paths"].items()))
+    return result
+
+
+def add_failures(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
+    """Say of every operation under ``/api/`` that Django serves how it can fail, and that requests have ids."""
+    result["components"].setdefault("schemas", {})[FLAT_ERROR] = FLAT
+    for path, operations in result["paths"].items():
+        for operation in operations.values():
+            if path.startswith("/api/"):
+                statuses = [400] if _is_public(operation) else [400, 401, 403]
+                statuses += [404] if "{" in path else []
+                for status in statuses:
+                    operation["responses"].setdefault(str(status), _failure(status, FLAT_ERROR))
+            operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
+            operation["responses"] = dict(sorted(operation["responses"].items()))
+            for response in operation["responses"].values():
+                response.setdefault("headers", {}).update(REQUEST_ID_HEADER)
+    return result
+
+
+def _operation(route: Route) -> Schema:
+    content = {media: {"schema": schema} for media, schema in route.answers.items()}
+    if route.answer_example is not None:
+        content[JSON]["example"] = route.answer_example
+    answer: Schema = {"description": "The answer.", "content": content}
+    if route.charges:
+        answer["headers"] = dict(CHARGE_HEADERS)
+    operation: Schema = {
+        "operationId": route.id,
+        "summary": route.summary,
+        "description": route.description,
+        "tags": ["AI"],
+        "security": SECURITY,
+        "parameters": [*route.parameters],
+        "responses": {"200": answer} | {str(status): _failure(status, route.error) for status in route.failures},
+    }
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {JSON: {"schema": route.body, "example": route.example}},
+        }
+    return operation
+
+
+def _failure(status: int, shape: str) -> Schema:
+    error = FAILURES[status]
+    render = errors.openai if shape == OPENAI_ERROR else errors.flat
+    body = {"schema": {"$ref": f"#/components/schemas/{shape}"}, "example": orjson.loads(render(error, REQUEST_ID))}
+    return {"description": HTTPStatus(status).phrase, "content": {JSON: body}}
+
+
+def _is_public(operation: Schema) -> bool:
+    security: list[Schema] = operation.get("security", [{}])
+    return {} in security

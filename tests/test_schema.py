@@ -1,0 +1,104 @@
+"""The OpenAPI document is valid, and nothing that can be called is missing from it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.generators import SchemaGenerator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from ai import gateway
+
+#: Pages about the interface, and webhooks, which their senders document.
+NOT_DOCUMENTED = re.compile(r"/api/(schema|docs|redoc|webhooks)(/|$)")
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return document
+
+
+def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def routes(patterns: list[URLPattern | URLResolver], prefix: str = "/") -> Iterator[str]:
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        else:
+            yield re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route)
+
+
+def test_document_is_valid_openapi_31(schema: dict[str, Any]):
+    assert schema["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(schema).validate()
+
+
+def test_document_is_made_without_a_warning(capsys: pytest.CaptureFixture[str]):
+    SchemaGenerator().get_schema(request=None, public=True)
+
+    assert capsys.readouterr().err == ""
+
+
+def test_every_route_under_api_is_documented(schema: dict[str, Any]):
+    served = {path for path in routes(get_resolver().url_patterns) if path.startswith("/api/")}
+
+    assert {path for path in served if not NOT_DOCUMENTED.match(path)} - schema["paths"].keys() == set()
+
+
+def test_exactly_the_gateways_routes_are_documented(schema: dict[str, Any]):
+    documented = {path for path in schema["paths"] if path.startswith(gateway.PREFIXES)}
+
+    assert documented == {route.path for route in gateway.application.routes}
+
+
+def test_gateways_methods_are_documented(schema: dict[str, Any]):
+    served = {route.path: route.methods - {"HEAD"} for route in gateway.application.routes}
+
+    assert {path: {method.upper() for method in schema["paths"][path]} for path in served} == served
+
+
+def test_operations_have_names_of_their_own_that_generators_can_use(schema: dict[str, Any]):
+    names = [operation["operationId"] for _, _, operation in operations(schema)]
+
+    assert [name for name in names if not re.fullmatch(r"[a-z][A-Za-z]+", name)] == []
+    assert len(set(names)) == len(names)
+
+
+def test_operations_say_what_they_are_for_and_how_they_fail(schema: dict[str, Any]):
+    silent = [
+        (method, path)
+        for method, path, operation in operations(schema)
+        if path.startswith(("/api/", "/v1/"))
+        and not (operation.get("summary") and operation.get("tags") and "400" in operation["responses"] | {"400": 0})
+    ]
+
+    assert silent == []
+
+
+def test_failures_have_the_shape_of_their_path(schema: dict[str, Any]):
+    shapes = {
+        (path.startswith(("/v1/", "/api/v1/")), response["content"]["application/json"]["schema"]["$ref"])
+        for _, path, operation in operations(schema)
+        for status, response in operation["responses"].items()
+        if int(status) >= 400
+    }
+
+    assert shapes == {(True, "#/components/schemas/OpenAIError"), (False, "#/components/schemas/Error")}
+
+
+def test_operations_that_need_a_credential_say_401(schema: dict[str, Any]):
+    forgetful = [
+        (method, path)
+        for method, path, operation in operations(schema)
+        if {} not in operation.get("security", [{}]) and "401" not in operation["responses"]
+    ]
+
+    assert forgetful == []
