@@ -10,6 +10,10 @@ class CredentialScheme(OpenApiAuthenticationExtension):
     target_class = "accounts.authentication.CredentialAuthentication"
     name = ["bearer", "apiKey"]
 
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
+        """One of them is enough, which OpenAPI says as a list."""
+        return [{name: []} for name in self.name]
+
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         return [
             {

@@ -49,11 +49,6 @@ FLAT: Schema = {
 
 REQUEST_ID = "8a6e0804-2bd0-4672-b79d-d97027f9071a"
 FAILURES: dict[int, PrepaidError] = {
-    400: ValidationFailed(
-        details=[
-            {"field": "query.limit", "message": "A whole number from 1 to 100 is required.", "code": "OUT_OF_RANGE"}
-        ]
-    ),
     401: Unauthenticated(),
     402: InsufficientCredits(required=credits(5), available=credits(2)),
     403: PermissionDenied(),
@@ -70,6 +65,13 @@ REQUEST_ID_PARAMETER: Schema = {
     "description": "1 to 128 visible ASCII characters to find this request by; made up if missing. Never a charge key.",
     "schema": {"type": "string", "maxLength": 128},
 }
+IF_NONE_MATCH: Schema = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of the answer that you have: 304 without a body while it is the same.",
+    "schema": {"type": "string"},
+}
+TAG_HEADER: Schema = {"ETag": {"description": "Changes with the body.", "schema": {"type": "string"}}}
 REQUEST_ID_HEADER: Schema = {"X-Request-Id": {"description": "The request's id.", "schema": {"type": "string"}}}
 CHARGE_HEADERS: Schema = {
     "X-Generation-Id": {"description": "The provider's id of the answer.", "schema": {"type": "string"}},
@@ -100,9 +102,13 @@ def add_failures(result: Schema, generator: Any, request: Any, public: bool) -> 
             if path.startswith("/api/"):
                 statuses = [400] if _is_public(operation) else [400, 401, 403]
                 statuses += [404] if "{" in path else []
+                wrong = "body.name" if "requestBody" in operation else "query.limit"
                 for status in statuses:
-                    operation["responses"].setdefault(str(status), _failure(status, FLAT_ERROR))
+                    operation["responses"].setdefault(str(status), _failure(status, FLAT_ERROR, wrong))
             operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
+            if "304" in operation["responses"]:
+                operation["parameters"].append(IF_NONE_MATCH)
+                operation["responses"]["200"]["headers"] = dict(TAG_HEADER)
             operation["responses"] = dict(sorted(operation["responses"].items()))
             for response in operation["responses"].values():
                 response.setdefault("headers", {}).update(REQUEST_ID_HEADER)
@@ -110,6 +116,7 @@ def add_failures(result: Schema, generator: Any, request: Any, public: bool) -> 
 
 
 def _operation(route: Route) -> Schema:
+    wrong = "body.model" if route.body else f"query.{route.parameters[0]['name']}"
     content = {media: {"schema": schema} for media, schema in route.answers.items()}
     if route.answer_example is not None:
         content[JSON]["example"] = route.answer_example
@@ -123,7 +130,7 @@ def _operation(route: Route) -> Schema:
         "tags": ["AI"],
         "security": SECURITY,
         "parameters": [*route.parameters],
-        "responses": {"200": answer} | {str(status): _failure(status, route.error) for status in route.failures},
+        "responses": {"200": answer} | {str(status): _failure(status, route.error, wrong) for status in route.failures},
     }
     if route.body is not None:
         operation["requestBody"] = {
@@ -133,8 +140,9 @@ def _operation(route: Route) -> Schema:
     return operation
 
 
-def _failure(status: int, shape: str) -> Schema:
-    error = FAILURES[status]
+def _failure(status: int, shape: str, wrong: str) -> Schema:
+    fault = {"field": wrong, "message": "This value is not accepted here.", "code": "INVALID"}
+    error = ValidationFailed(details=[fault]) if status == HTTPStatus.BAD_REQUEST else FAILURES[status]
     render = errors.openai if shape == OPENAI_ERROR else errors.flat
     body = {"schema": {"$ref": f"#/components/schemas/{shape}"}, "example": orjson.loads(render(error, REQUEST_ID))}
     return {"description": HTTPStatus(status).phrase, "content": {JSON: body}}

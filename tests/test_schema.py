@@ -102,3 +102,9 @@ def test_operations_that_need_a_credential_say_401(schema: dict[str, Any]):
     ]
 
     assert forgetful == []
+
+
+def test_one_credential_is_enough_everywhere(schema: dict[str, Any]):
+    demands = {tuple(demand) for _, _, operation in operations(schema) for demand in operation.get("security", [])}
+
+    assert demands == {("bearer",), ("apiKey",)}
