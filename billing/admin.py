@@ -13,11 +13,22 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.console import (
-    EMPTY, Column, NeverDeleted, Page, ReadOnlyPage, Table, badge, label, link_to, related,
-)  # fmt: skip
+    EMPTY,
+    Column,
+    NeverDeleted,
+    Page,
+    ReadOnlyPage,
+    Table,
+    badge,
+    clipped,
+    instant,
+    label,
+    link_to,
+    related,
+)
 from billing.catalogue import LABELS, Feature
 from billing.models import Price, UsageRecord
-from credits.admin import entries_table
+from credits.admin.columns import entries_table
 from credits.console import AmountField, amount_column
 from credits.models import Currency, Hold
 
@@ -72,8 +83,7 @@ PRICE_COLUMNS = [
     badge("type", {}),
     amount_column("amount", "credits a unit", currency=in_credits),
     price_state,
-    "effective_at",
-    "created_at",
+    instant("effective_at", "from"),
 ]
 
 
@@ -81,11 +91,13 @@ PRICE_COLUMNS = [
 class PriceAdmin(NeverDeleted, Page):
     """Append-only: to change what something costs, add the next price."""
 
+    nothing_yet = "Without a price a feature cannot be called."
+
     list_display = PRICE_COLUMNS
     list_filter = ["feature"]
     search_fields = ["feature"]
     actions = None
-    fieldsets = [(None, {"fields": ["feature", (*PRICE_COLUMNS[1:4],), (*PRICE_COLUMNS[4:],)]})]
+    fieldsets = [(None, {"fields": ["feature", (*PRICE_COLUMNS[1:4],), ("effective_at", "created_at")]})]
     add_fieldsets = [(None, {"fields": ["feature", "amount", "effective_at"]})]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
@@ -105,7 +117,9 @@ def tokens(usage: UsageRecord) -> SafeString | str:
     """Into the model and out of it."""
     if usage.prompt_tokens is None and usage.completion_tokens is None:
         return EMPTY
-    return format_html('<span class="amount">{} → {}</span>', shown(usage.prompt_tokens), shown(usage.completion_tokens))
+    return format_html(
+        '<span class="amount">{} → {}</span>', shown(usage.prompt_tokens), shown(usage.completion_tokens)
+    )
 
 
 def shown(number: int | None) -> str:
@@ -134,11 +148,12 @@ def hold_of(usage: UsageRecord) -> SafeString:
 
 @admin.register(UsageRecord)
 class UsageRecordAdmin(ReadOnlyPage):
+    nothing_yet = "Each billable call leaves a record."
     list_display = [
-        "created_at",
+        instant("created_at", "when"),
         related("customer"),
         "feature",
-        "model",
+        clipped("model"),
         badge("status", STATUS_COLOURS),
         amount_column("charged", currency=in_credits),
         provider_cost,
@@ -151,8 +166,13 @@ class UsageRecordAdmin(ReadOnlyPage):
     search_help_text = "Request id, generation id, model or customer"
     date_hierarchy = "created_at"
     fieldsets = [
-        (None, {"fields": [(related("customer"), related("api_key")), (badge("status", STATUS_COLOURS), "error_code", "created_at")]}),
-        ("What", {"fields": [("feature", "quantity", "streamed"), ("model", "provider"), ("request_id", "generation_id")]}),
+        (None, {"fields": [
+            (related("customer"), related("api_key", "API key"), "created_at"),
+            (badge("status", STATUS_COLOURS), "error_code"),
+        ]}),
+        ("What", {"fields": [
+            ("feature", "quantity", "streamed"), ("model", "provider"), ("request_id", "generation_id"),
+        ]}),
         ("Money", {"fields": [
             (amount_column("charged", currency=in_credits), amount_column("held", currency=in_credits)),
             (amount_column("shortfall", currency=in_credits), provider_cost),

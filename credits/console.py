@@ -14,9 +14,18 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.console import Column
 from credits.amounts import display, parse
-from credits.models import Currency
+from credits.models import Account, Currency
 
 LEAST_PLACES = {Currency.USDC.value: 2}
+
+
+def name_of(currency: str) -> str:
+    return {Currency.USDC.value: "USDC"}.get(currency, currency)
+
+
+@admin.display(description="currency", ordering="currency")
+def currency_name(account: Account) -> str:
+    return name_of(account.currency)
 
 
 def in_words(units: int, currency: str, *, signed: bool = False) -> str:

@@ -23,12 +23,12 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from accounts.console import link
 from credits import services
 from credits.amounts import MAXIMUM
-from credits.console import AmountField, in_words
+from credits.console import AmountField, in_words, name_of
 from credits.errors import InsufficientCredits, SourceConflict
 from credits.models import Account, LedgerEntry
 
 if TYPE_CHECKING:
-    from credits.admin import AccountAdmin
+    from credits.admin.accounts import AccountAdmin
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class AdjustmentForm(forms.Form):
         except InsufficientCredits:
             self.account.refresh_from_db()
             available = in_words(self.account.available, self.account.currency)
-            self.add_error("amount", f"Only {available} {self.account.currency} are available to take away.")
+            self.add_error("amount", f"Only {available} {name_of(self.account.currency)} are available to take away.")
         except SourceConflict:
             self.add_error("reference", "This reference was booked before with another amount. Use a new one.")
         else:
@@ -116,7 +116,9 @@ def adjust_account(page: "AccountAdmin", request: HttpRequest, object_id: str) -
         "title": "Adjust credits",
         "subtitle": str(account),
         "opts": page.opts,
+        "original": account,
         "account": account,
+        "currency": name_of(account.currency),
         "available": in_words(account.available, account.currency),
         "form": form,
         "outcome": outcome,
