@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-import factory
 from django.utils import timezone
+from factory.declarations import Sequence
+from factory.django import DjangoModelFactory
 
 from accounts.models import ApiKey, Customer, User
 from accounts.services import create_key
@@ -17,14 +18,14 @@ from credits.models import Account, Grant
 PASSWORD = "a password of the tests"
 
 
-class UserFactory(factory.django.DjangoModelFactory[User]):
+class UserFactory(DjangoModelFactory[User]):
     """A person with a personal customer, as ``User.objects.create_user`` makes them."""
 
     class Meta:
         model = User
 
-    email = factory.Sequence(lambda number: f"person-{number}@example.com")
-    name = factory.Sequence(lambda number: f"Person {number}")
+    email = Sequence(lambda number: f"person-{number}@example.com")
+    name = Sequence(lambda number: f"Person {number}")
     password = PASSWORD
 
     @classmethod
@@ -32,12 +33,12 @@ class UserFactory(factory.django.DjangoModelFactory[User]):
         return model_class.objects.create_user(*args, **fields)
 
 
-class TeamFactory(factory.django.DjangoModelFactory[Customer]):
+class TeamFactory(DjangoModelFactory[Customer]):
     class Meta:
         model = Customer
 
     kind = Customer.Kind.TEAM
-    name = factory.Sequence(lambda number: f"Team {number}")
+    name = Sequence(lambda number: f"Team {number}")
 
 
 def api_key(customer: Customer | None = None, **terms: Any) -> str:

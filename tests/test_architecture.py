@@ -125,7 +125,7 @@ def test_a_function_fits_a_screen():
     found = (
         (path, function)
         for path, function in nodes(ast.FunctionDef, ast.AsyncFunctionDef)
-        if function.end_lineno - function.lineno >= LONGEST_FUNCTION  # type: ignore[attr-defined]
+        if function.end_lineno - function.lineno >= LONGEST_FUNCTION
     )
     assert places(found) == []
 

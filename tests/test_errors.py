@@ -1,5 +1,6 @@
 """Whoever refuses, on whichever path: clients meet one of two shapes, and no third."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,11 +56,11 @@ def prepaid(transactional_db: None) -> Iterator[str]:
 
 
 def ask(url: str, method: str, key: str, body: Any) -> requests.Response:
-    data = {"data": body, "headers": {"Content-Type": "application/json"}} if isinstance(body, str) else {"json": body}
-    headers = {**data.pop("headers", {}), "X-Request-Id": "a-request-of-mine"}
+    headers = {"X-Request-Id": "a-request-of-mine", "Content-Type": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    return requests.request(method, url, headers=headers, timeout=10, **data)
+    data = body if isinstance(body, str | None) else json.dumps(body)
+    return requests.request(method, url, headers=headers, data=data, timeout=10)
 
 
 def test_rest_and_first_original_refuse_in_the_flat_shape(prepaid, api_key):
