@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,9 @@ import jwt
 import requests
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import RSAAlgorithm
+
+from accounts.errors import PrepaidError
+from accounts.parsers import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -60,16 +64,21 @@ class KeySet:
         try:
             self._keys = self._fetch()
             self._fetched_at = now
-        except (requests.RequestException, ValueError) as error:
+        except (requests.RequestException, ValueError, PrepaidError) as error:
             logger.warning("The identity provider's keys could not be read.", extra={"reason": type(error).__name__})
         self._tried_at = now
 
     def _fetch(self) -> dict[str, PublicKey]:
+        deadline = time.monotonic() + sum(TIMEOUT_SECONDS)
         with requests.get(self.url, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True) as response:
             if response.status_code != requests.codes.ok:
                 raise ValueError("the identity provider did not answer 200")
-            body = response.raw.read(MAX_BYTES, decode_content=True)
-        answer = requests.compat.json.loads(body)
+            body = b""
+            for part in response.iter_content(16 * 1024):
+                body += part
+                if len(body) > MAX_BYTES or time.monotonic() > deadline:
+                    raise ValueError("the key set is too long, or comes too slowly")
+        answer = parse_json(body)
         if not isinstance(answer, dict) or not isinstance(answer.get("keys"), list):
             raise ValueError("this is not a key set")
         return {key["kid"]: public for key in answer["keys"] if (public := usable(key)) is not None}
@@ -81,7 +90,8 @@ def usable(key: Any) -> PublicKey | None:
         return None
     if key.get("kty") != "RSA" or key.get("use", "sig") != "sig" or key.get("alg", "RS256") != "RS256":
         return None
-    if "verify" not in key.get("key_ops", ["verify"]):
+    operations = key.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
         return None
     try:
         public = RSAAlgorithm.from_jwk(key)

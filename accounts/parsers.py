@@ -70,21 +70,20 @@ def _bounded_decimal(text: str) -> Decimal:
 
 
 def _check_text_and_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    level, depth = [value], 0
+    while level:
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
-                below.extend(item)
-                below.extend(item.values())
+                below += [*item, *item.values()]
             elif isinstance(item, list):
-                below.extend(item)
+                below += item
             elif isinstance(item, str) and not is_storable(item):
                 raise MalformedJson("The body has text with a NUL character or half of a surrogate pair.")
-        if not below:
-            return
+        depth += any(isinstance(item, dict | list) for item in level)
+        if depth > MAX_DEPTH:
+            raise MalformedJson(f"The body has more than {MAX_DEPTH} levels.")
         level = below
-    raise MalformedJson(f"The body has more than {MAX_DEPTH} levels.")
 
 
 def is_storable(text: str) -> bool:

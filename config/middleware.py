@@ -6,7 +6,7 @@ from typing import cast
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from accounts.requests import accept_request_id
 
@@ -20,22 +20,25 @@ def request_id(get_response: Handler) -> Handler:
     def begin(request: HttpRequest) -> str:
         accepted = accept_request_id(request.META.get("HTTP_X_REQUEST_ID"))
         request.request_id = accepted  # type: ignore[attr-defined]
+        # Not unbound at the end: Django logs a refusal after the last middleware.
+        clear_contextvars()
+        bind_contextvars(request_id=accepted)
         return accepted
 
     if iscoroutinefunction(get_response):
 
         async def answer_async(request: HttpRequest) -> HttpResponseBase:
-            with bound_contextvars(request_id=begin(request)):
-                response = await cast(Awaitable[HttpResponseBase], get_response(request))
-            response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+            accepted = begin(request)
+            response = await cast(Awaitable[HttpResponseBase], get_response(request))
+            response["X-Request-Id"] = accepted
             return response
 
         return answer_async
 
     def answer(request: HttpRequest) -> HttpResponseBase:
-        with bound_contextvars(request_id=begin(request)):
-            response = cast(HttpResponseBase, get_response(request))
-        response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        accepted = begin(request)
+        response = cast(HttpResponseBase, get_response(request))
+        response["X-Request-Id"] = accepted
         return response
 
     return answer
