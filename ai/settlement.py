@@ -81,12 +81,13 @@ class Settlement:
         """
         Settle what was delivered (all that was asked for, unless said otherwise), or release.
 
-        Not interrupted by the request's own end. Returns None if the ledger is away: then it
-        is tried again in the background, and the hold protects the money meanwhile.
+        What is once in the ledger's queue is written, also when the request is cancelled while
+        it waits. Returns None if the ledger is away: then it is tried again in the background,
+        and the hold protects the money meanwhile.
         """
         self._is_left = True
         report = self._report(ending, usage, delivered, error_code)
-        self.receipt = await asyncio.shield(in_background(self._conclude(report)))
+        self.receipt = await self._conclude(report)
         return self.receipt
 
     async def ask_later(self) -> None:

@@ -16,11 +16,10 @@ from typing import Any
 from django.db import transaction
 
 from accounts.errors import InvalidApiKey, PermissionDenied, PrepaidError
-from billing import callers
+from billing import lookup
 from billing.admission import Caller, decide
 from billing.calls import Call, Ending, Receipt, Report
 from billing.pricing import Terms, charge
-from billing.services import current_prices
 from credits import rows
 from credits.books import Books, HoldRequest
 from credits.ledger import Why
@@ -90,10 +89,7 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
     identities = [operation for operation in operations if isinstance(operation, Identify)]
     outcomes: dict[int, Any] = {}
     with transaction.atomic():
-        asking = callers.read(
-            {admission.key_digest for admission in admissions} - {""},
-            {admission.external_id for admission in admissions} - {""},
-        )
+        asking, prices = _look_up(admissions, now)
         books = Books.open(
             {caller.account_id for caller in asking.values()} | {conclusion.call.account_id for conclusion in conclusions},
             [conclusion.call.hold_id for conclusion in conclusions],
@@ -105,22 +101,30 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
             if receipt.first:
                 usage.append(_usage_row(conclusion, receipt))
 
-        prices = current_prices(now) if admissions else {}
         admitted = _admitted_before(admissions) if again else {}
         for admission in admissions:
             caller = asking.get(admission.key_digest or admission.external_id)
             outcomes[id(admission)] = admitted.get(admission.hold_id) or _admit(books, admission, caller, prices, now)
 
-        books.save()
-        rows.insert("billing_usagerecord", USAGE, usage)
-        rows.update(
-            "credits_hold",
-            IDENTITY,
-            [{"id": identity.call.hold_id, "reference": identity.generation_id} for identity in identities],
-            where="status = 'PENDING'",
-        )
-        callers.mark_used(asking.values(), now=now)
+        with rows.together():
+            books.save()
+            rows.insert("billing_usagerecord", USAGE, usage)
+            rows.update(
+                "credits_hold",
+                IDENTITY,
+                [{"id": identity.call.hold_id, "reference": identity.generation_id} for identity in identities],
+                where="status = 'PENDING'",
+            )
+            lookup.mark_used(asking.values(), now=now)
     return [outcomes.get(id(operation)) for operation in operations]
+
+
+def _look_up(admissions: Sequence[Admit], now: datetime) -> tuple[dict[str, Caller], dict[str, Terms]]:
+    if not admissions:
+        return {}, {}
+    digests = {admission.key_digest for admission in admissions} - {""}
+    external_ids = {admission.external_id for admission in admissions} - {""}
+    return lookup.read(digests, external_ids, now=now)
 
 
 def _admit(
@@ -187,34 +191,34 @@ def _admitted_before(admissions: Sequence[Admit]) -> dict[str, Call]:
     return {id_.hex: Call.from_context(context) for id_, context in holds.values_list("id", "context")}
 
 
-IDENTITY = {"id": rows.UUID_, "reference": rows.TEXT}
-USAGE = {
-    "hold_id": rows.UUID_,
-    "customer_id": rows.BIGINT,
-    "api_key_id": rows.BIGINT,
-    "request_id": rows.TEXT,
-    "feature": rows.TEXT,
-    "quantity": rows.BIGINT,
-    "price_id": rows.BIGINT,
-    "status": rows.TEXT,
-    "error_code": rows.TEXT,
-    "held": rows.BIGINT,
-    "charged": rows.BIGINT,
-    "shortfall": rows.BIGINT,
-    "provider_cost": rows.TEXT,
-    "provider_cost_picos": rows.BIGINT,
-    "provider": rows.TEXT,
-    "model": rows.TEXT,
-    "generation_id": rows.TEXT,
-    "prompt_tokens": rows.BIGINT,
-    "completion_tokens": rows.BIGINT,
-    "cached_tokens": rows.BIGINT,
-    "reasoning_tokens": rows.BIGINT,
-    "streamed": rows.BOOLEAN,
-    "latency_ms": rows.BIGINT,
-    "first_token_ms": rows.BIGINT,
-    "created_at": rows.INSTANT,
-}
+IDENTITY = (("id", rows.UUID_), ("reference", rows.TEXT))
+USAGE = (
+    ("hold_id", rows.UUID_),
+    ("customer_id", rows.BIGINT),
+    ("api_key_id", rows.BIGINT),
+    ("request_id", rows.TEXT),
+    ("feature", rows.TEXT),
+    ("quantity", rows.BIGINT),
+    ("price_id", rows.BIGINT),
+    ("status", rows.TEXT),
+    ("error_code", rows.TEXT),
+    ("held", rows.BIGINT),
+    ("charged", rows.BIGINT),
+    ("shortfall", rows.BIGINT),
+    ("provider_cost", rows.TEXT),
+    ("provider_cost_picos", rows.BIGINT),
+    ("provider", rows.TEXT),
+    ("model", rows.TEXT),
+    ("generation_id", rows.TEXT),
+    ("prompt_tokens", rows.BIGINT),
+    ("completion_tokens", rows.BIGINT),
+    ("cached_tokens", rows.BIGINT),
+    ("reasoning_tokens", rows.BIGINT),
+    ("streamed", rows.BOOLEAN),
+    ("latency_ms", rows.BIGINT),
+    ("first_token_ms", rows.BIGINT),
+    ("created_at", rows.INSTANT),
+)
 
 
 def _usage_row(conclusion: Conclude, receipt: Receipt) -> dict[str, Any]:
@@ -244,5 +248,5 @@ def _usage_row(conclusion: Conclude, receipt: Receipt) -> dict[str, Any]:
         "streamed": call.streamed,
         "latency_ms": report.latency_ms,
         "first_token_ms": report.first_token_ms,
-        "created_at": rows.write_instant(call.admitted_at),
+        "created_at": call.admitted_at,
     }

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,7 +16,6 @@ from accounts.pagination import (
     integer_parameter,
     query_integer,
 )
-from credits.models import LedgerEntry
 
 
 class UsagePagination(PageNumberPagination):
@@ -74,9 +72,7 @@ class StatementPagination(CursorPagination):
 
     items_name = "transactions"
 
-    def paginate_queryset(
-        self, queryset: QuerySet[LedgerEntry], request: Request, view: APIView | None = None
-    ) -> list[LedgerEntry]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         limit = query_integer(request, "limit", default=DEFAULT_SIZE, maximum=MAX_SIZE)
         before = query_integer(request, "cursor", default=LAST_ID, maximum=LAST_ID)
         entries = list(queryset.filter(sequence__lt=before).order_by("-sequence")[: limit + 1])

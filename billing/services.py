@@ -6,18 +6,22 @@ from billing.pricing import Terms
 from credits import rows
 
 
+PRICES_IN_FORCE = """
+    SELECT price.feature, price.id, price.type, price.amount
+    FROM billing_price price, {rows}
+    WHERE price.effective_at <= rows.instant AND NOT EXISTS (
+        SELECT 1 FROM billing_price newer
+        WHERE newer.feature = price.feature AND newer.effective_at <= rows.instant
+          AND (newer.effective_at, newer.id) > (price.effective_at, price.id)
+    )
+"""
+AT = (("instant", rows.INSTANT),)
+
+
 def current_prices(now: datetime) -> dict[str, Terms]:
     """Return the newest price of each feature that has taken effect. A feature without one is missing."""
-    found = rows.select(
-        f"""
-        SELECT price.feature, price.id, price.type, price.amount
-        FROM billing_price price, {rows.table_of({"instant": rows.INSTANT})}
-        WHERE price.effective_at <= rows.instant AND NOT EXISTS (
-            SELECT 1 FROM billing_price newer
-            WHERE newer.feature = price.feature AND newer.effective_at <= rows.instant
-              AND (newer.effective_at, newer.id) > (price.effective_at, price.id)
-        )
-        """,  # noqa: S608 (no caller's text)
-        [{"instant": rows.write_instant(now)}],
-    )
+    return terms_of(rows.select(PRICES_IN_FORCE, AT, [{"instant": now}]))
+
+
+def terms_of(found: rows.Found) -> dict[str, Terms]:
     return {feature: Terms(price_id, type_, amount) for feature, price_id, type_, amount in found}

@@ -49,7 +49,7 @@ def balance_at(*, customer: Customer, currency: str, now: datetime) -> Balance |
         return None
     created_at, updated_at, *sums = found[0][: 2 + len(ACCOUNT)]
     lots = (row[2 + len(ACCOUNT) :] for row in found)
-    book = Book(*sums, lots={lot[0]: Lot(*lot) for lot in lots if lot[0] is not None})
+    book = Book(*sums, {lot[0]: Lot(*lot) for lot in lots if lot[0] is not None})
     book.bring_up_to(now)
     return Balance(
         balance=book.balance,

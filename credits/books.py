@@ -10,9 +10,9 @@ However many holds and settlements there are, ``open`` and ``save`` are a handfu
 statements each. This is the only way that money moves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from credits import rows
@@ -65,18 +65,82 @@ class KeptHold:
     draws: list[Draw]
 
 
-ACCOUNT = {"id": rows.BIGINT, "balance": rows.BIGINT, "held": rows.BIGINT, "owed": rows.BIGINT,
-           "entry_count": rows.BIGINT, "head": rows.TEXT, "updated_at": rows.INSTANT}  # fmt: skip
-LOT = {"id": rows.BIGINT, "remaining": rows.BIGINT, "held": rows.BIGINT, "booked_at": rows.INSTANT}
-NEW_HOLD = {"id": rows.UUID_, "account_id": rows.BIGINT, "key": rows.TEXT, "amount": rows.BIGINT, "settled": rows.BIGINT,
-            "status": rows.TEXT, "reference": rows.TEXT, "context": rows.JSON, "expires_at": rows.INSTANT,
-            "created_at": rows.INSTANT}  # fmt: skip
-RESOLVED_HOLD = {"id": rows.UUID_, "status": rows.TEXT, "settled": rows.BIGINT, "reference": rows.TEXT,
-                 "resolved_at": rows.INSTANT}  # fmt: skip
-DRAW = {"hold_id": rows.UUID_, "grant_id": rows.BIGINT, "amount": rows.BIGINT}
-ENTRY = {"account_id": rows.BIGINT, "sequence": rows.BIGINT, "grant_id": rows.BIGINT, "hold_id": rows.UUID_,
-         "kind": rows.TEXT, "amount": rows.BIGINT, "balance_after": rows.BIGINT, "reference": rows.TEXT,
-         "memo": rows.TEXT, "actor": rows.TEXT, "created_at": rows.INSTANT, "digest": rows.TEXT}  # fmt: skip
+ACCOUNT = (
+    ("id", rows.BIGINT),
+    ("balance", rows.BIGINT),
+    ("held", rows.BIGINT),
+    ("owed", rows.BIGINT),
+    ("entry_count", rows.BIGINT),
+    ("head", rows.TEXT),
+    ("updated_at", rows.INSTANT),
+)
+LOT = (
+    ("id", rows.BIGINT),
+    ("remaining", rows.BIGINT),
+    ("held", rows.BIGINT),
+    ("booked_at", rows.INSTANT),
+)
+NEW_HOLD = (
+    ("id", rows.UUID_),
+    ("account_id", rows.BIGINT),
+    ("key", rows.TEXT),
+    ("amount", rows.BIGINT),
+    ("settled", rows.BIGINT),
+    ("status", rows.TEXT),
+    ("reference", rows.TEXT),
+    ("context", rows.JSON),
+    ("expires_at", rows.INSTANT),
+    ("created_at", rows.INSTANT),
+)
+RESOLVED_HOLD = (
+    ("id", rows.UUID_),
+    ("status", rows.TEXT),
+    ("settled", rows.BIGINT),
+    ("reference", rows.TEXT),
+    ("resolved_at", rows.INSTANT),
+)
+DRAW = (
+    ("hold_id", rows.UUID_),
+    ("grant_id", rows.BIGINT),
+    ("amount", rows.BIGINT),
+)
+ENTRY = (
+    ("account_id", rows.BIGINT),
+    ("sequence", rows.BIGINT),
+    ("grant_id", rows.BIGINT),
+    ("hold_id", rows.UUID_),
+    ("kind", rows.TEXT),
+    ("amount", rows.BIGINT),
+    ("balance_after", rows.BIGINT),
+    ("reference", rows.TEXT),
+    ("memo", rows.TEXT),
+    ("actor", rows.TEXT),
+    ("created_at", rows.INSTANT),
+    ("digest", rows.TEXT),
+)
+
+
+BIGINT_ID = (("id", rows.BIGINT),)
+UUID_ID = (("id", rows.UUID_),)
+
+LOCK_ACCOUNTS = """
+    SELECT account.id, account.balance, account.held, account.owed, account.entry_count, account.head
+    FROM credits_account account
+    WHERE account.id IN (SELECT id FROM {rows})
+    ORDER BY account.id {lock}
+"""
+READ_LOTS = """
+    SELECT account_id, id, amount, remaining, held, priority, effective_at, expires_at, booked_at
+    FROM credits_grant
+    WHERE account_id IN (SELECT id FROM {rows}) AND (remaining > 0 OR booked_at IS NULL)
+"""
+# After the accounts are locked, so that nobody resolves the holds meanwhile.
+READ_HOLDS = """
+    SELECT hold.id, hold.account_id, hold.amount, hold.settled, hold.status, hold.reference,
+           draw.grant_id, draw.amount
+    FROM credits_hold hold LEFT JOIN credits_draw draw ON draw.hold_id = hold.id
+    WHERE hold.id IN (SELECT id FROM {rows})
+"""
 
 
 class Books:
@@ -97,11 +161,19 @@ class Books:
 
         Whoever locks several accounts does it here, so that no two transactions wait for each other.
         """
-        books = _lock_accounts(sorted(set(account_ids)))
-        _read_lots(books)
+        now = now.astimezone(UTC)
+        ids = [{"id": id_} for id_ in sorted(set(account_ids))]
+        accounts, lots, holds = rows.select_all(
+            (LOCK_ACCOUNTS, BIGINT_ID, ids),
+            (READ_LOTS, BIGINT_ID, ids),
+            (READ_HOLDS, UUID_ID, [{"id": id_} for id_ in hold_ids]),
+        )
+        books = {row[0]: Book(*row) for row in accounts}
+        for account_id, *lot in lots:
+            books[account_id].lots[lot[0]] = _lot(*lot)
         for book in books.values():
             book.bring_up_to(now)
-        return cls(books, _read_holds(list(hold_ids)), now)
+        return cls(books, _holds(holds), now)
 
     def hold(self, request: HoldRequest) -> None:
         """
@@ -110,7 +182,6 @@ class Books:
         :raises InsufficientCredits: if less is available; nothing has changed then
         """
         draws = self.by_account[request.account_id].hold(request.amount)
-        instant = rows.write_instant(self._now)
         self._holds[request.id] = KeptHold(
             request.id, request.account_id, request.amount, 0, Hold.Status.PENDING.value, "", draws
         )
@@ -124,8 +195,8 @@ class Books:
                 "status": Hold.Status.PENDING.value,
                 "reference": "",
                 "context": request.context,
-                "expires_at": rows.write_instant(request.expires_at),
-                "created_at": instant,
+                "expires_at": request.expires_at.astimezone(UTC),
+                "created_at": self._now,
             }
         )
         self._new_draws += [{"hold_id": request.id, "grant_id": draw.grant_id, "amount": draw.amount} for draw in draws]
@@ -164,74 +235,45 @@ class Books:
                 "status": status,
                 "settled": hold.settled,
                 "reference": reference or hold.reference,
-                "resolved_at": rows.write_instant(self._now),
+                "resolved_at": self._now,
             }
         )
         return Resolution(hold.id, status, hold.amount, hold.settled, amount - hold.settled, first=True)
 
     def save(self) -> None:
-        """Write what changed: at most one statement a table."""
-        instant = rows.write_instant(self._now)
+        """Write what changed: at most one statement a table. Wrap it in ``rows.together`` to send them in one go."""
         moved = [book for book in self.by_account.values() if book.changed]
         rows.insert("credits_hold", NEW_HOLD, self._new_holds)
         rows.insert("credits_draw", DRAW, self._new_draws)
         rows.insert("credits_ledgerentry", ENTRY, [row for book in moved for row in _entry_rows(book)])
         rows.update("credits_grant", LOT, [_lot_row(book.lots[id_]) for book in moved for id_ in book.changed])
         rows.update("credits_hold", RESOLVED_HOLD, self._resolved)
-        rows.update("credits_account", ACCOUNT, [_account_row(book, instant) for book in moved])
+        rows.update("credits_account", ACCOUNT, [_account_row(book, self._now) for book in moved])
 
 
-def _lock_accounts(account_ids: Sequence[int]) -> dict[int, Book]:
-    found = rows.select(
-        f"""
-        SELECT account.id, account.balance, account.held, account.owed, account.entry_count, account.head
-        FROM credits_account account
-        WHERE account.id IN (SELECT id FROM {rows.table_of({"id": rows.BIGINT})})
-        ORDER BY account.id {rows.for_update("account")}
-        """,  # noqa: S608 (no caller's text)
-        [{"id": id_} for id_ in account_ids],
+def _lot(
+    grant_id: int,
+    amount: int,
+    remaining: int,
+    held: int,
+    priority: int,
+    effective_at: datetime,
+    expires_at: datetime | None,
+    booked_at: datetime | None,
+) -> Lot:
+    return Lot(
+        grant_id,
+        amount,
+        remaining,
+        held,
+        priority,
+        rows.aware(effective_at),
+        expires_at and rows.aware(expires_at),
+        booked_at and rows.aware(booked_at),
     )
-    return {row[0]: Book(*row) for row in found}
 
 
-def _read_lots(books: dict[int, Book]) -> None:
-    found = rows.select(
-        f"""
-        SELECT account_id, id, amount, remaining, held, priority, effective_at, expires_at, booked_at
-        FROM credits_grant
-        WHERE account_id IN (SELECT id FROM {rows.table_of({"id": rows.BIGINT})})
-          AND (remaining > 0 OR booked_at IS NULL)
-        """,  # noqa: S608 (no caller's text)
-        [{"id": id_} for id_ in books],
-    )
-    for account_id, grant_id, amount, remaining, held, priority, effective_at, expires_at, booked_at in found:
-        effective = rows.read_instant(effective_at)
-        assert effective is not None, "the column is not nullable"
-        books[account_id].lots[grant_id] = Lot(
-            grant_id,
-            amount,
-            remaining,
-            held,
-            priority,
-            effective,
-            rows.read_instant(expires_at),
-            rows.read_instant(booked_at),
-        )
-
-
-def _read_holds(hold_ids: Sequence[str]) -> dict[str, KeptHold]:
-    """Read the holds after their accounts are locked, so that nobody resolves them meanwhile."""
-    if not hold_ids:
-        return {}
-    found = rows.select(
-        f"""
-        SELECT hold.id, hold.account_id, hold.amount, hold.settled, hold.status, hold.reference,
-               draw.grant_id, draw.amount
-        FROM credits_hold hold LEFT JOIN credits_draw draw ON draw.hold_id = hold.id
-        WHERE hold.id IN (SELECT id FROM {rows.table_of({"id": rows.UUID_})})
-        """,  # noqa: S608 (no caller's text)
-        [{"id": id_} for id_ in hold_ids],
-    )
+def _holds(found: Iterable[tuple[Any, ...]]) -> dict[str, KeptHold]:
     holds: dict[str, KeptHold] = {}
     for raw_id, account_id, amount, settled, status, reference, grant_id, drawn in found:
         hold_id = rows.read_id(raw_id)
@@ -241,7 +283,7 @@ def _read_holds(hold_ids: Sequence[str]) -> dict[str, KeptHold]:
     return holds
 
 
-def _account_row(book: Book, instant: str) -> dict[str, Any]:
+def _account_row(book: Book, now: datetime) -> dict[str, Any]:
     return {
         "id": book.account_id,
         "balance": book.balance,
@@ -249,7 +291,7 @@ def _account_row(book: Book, instant: str) -> dict[str, Any]:
         "owed": book.owed,
         "entry_count": book.entry_count,
         "head": book.head,
-        "updated_at": instant,
+        "updated_at": now,
     }
 
 
@@ -258,7 +300,7 @@ def _lot_row(lot: Lot) -> dict[str, Any]:
         "id": lot.grant_id,
         "remaining": lot.remaining,
         "held": lot.held,
-        "booked_at": lot.booked_at and rows.write_instant(lot.booked_at),
+        "booked_at": lot.booked_at,
     }
 
 
@@ -275,7 +317,7 @@ def _entry_rows(book: Book) -> list[dict[str, Any]]:
             "reference": entry.reference,
             "memo": entry.memo,
             "actor": entry.actor,
-            "created_at": rows.write_instant(entry.created_at),
+            "created_at": entry.created_at,
             "digest": entry.digest,
         }
         for entry in book.entries

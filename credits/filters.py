@@ -16,6 +16,10 @@ Row = TypeVar("Row", bound=Model)
 class Filter(StrictSerializer):
     """The parameters that narrow a read, beside those that page it."""
 
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        return frozenset(cls().get_fields())
+
 
 class Period(Filter):
     """``from`` (inclusive) and ``to`` (exclusive). Python keeps the word ``from`` for itself, hence ``get_fields``."""

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Customer
+from accounts.services import Principal
 from accounts.strict import StrictView
 from credits.filters import Filter
 
@@ -36,8 +37,9 @@ class ReadView(StrictView):
 
     def customer(self) -> Customer:
         """Whose data is read: the first filter of every query."""
-        customer: Customer = self.request.auth.customer
-        return customer
+        principal = self.request.auth
+        assert isinstance(principal, Principal), "no permission lets anybody else in"
+        return principal.customer
 
     def filters(self) -> dict[str, Any]:
         """
@@ -46,13 +48,13 @@ class ReadView(StrictView):
         :raises ValidationError: naming each that is wrong
         """
         given = self.request.query_params
-        narrowing = self.filter_class(data={name: given[name] for name in self.filter_class().fields if name in given})
+        narrowing = self.filter_class(data={name: given[name] for name in self.filter_class.names() if name in given})
         narrowing.is_valid(raise_exception=True)
         values: dict[str, Any] = narrowing.validated_data
         return values
 
     def known_query_parameters(self) -> frozenset[str]:
-        return super().known_query_parameters() | frozenset(self.filter_class().fields)
+        return super().known_query_parameters() | self.filter_class.names()
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         if response.status_code < 400:

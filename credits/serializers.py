@@ -4,12 +4,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from credits.balances import Balance
 from credits.fields import AmountField, CreditsField, InstantField
 from credits.models import Currency, Grant
 
 
-class BalanceSerializer(serializers.Serializer[Balance | None]):
+class BalanceSerializer(serializers.Serializer[Any]):
     """
     The credits a customer has.
 
@@ -37,7 +36,7 @@ class GrantSerializer(serializers.Serializer[Grant]):
     amount = AmountField(help_text="What was given.")
     remaining = AmountField(source="left", help_text="Not yet spent, expired or taken back.")
     held = AmountField(help_text="The part of what remains that is set aside for calls that run now.")
-    source = serializers.CharField(read_only=True, help_text="What it was given for.")
+    source = serializers.CharField(read_only=True, help_text="What it was given for.")  # type: ignore[assignment]
     memo = serializers.CharField(read_only=True)
     priority = serializers.IntegerField(read_only=True, help_text="Lower numbers are spent first.")
     effectiveAt = InstantField(source="effective_at", read_only=True)
