@@ -47,9 +47,10 @@ def balance_at(*, customer: Customer, currency: str, now: datetime) -> Balance |
     )
     if not found:
         return None
-    created_at, updated_at, *sums = found[0][: 2 + len(ACCOUNT)]
+    created_at, updated_at, account_id, balance, held, owed, entry_count, head = found[0][: 2 + len(ACCOUNT)]
     lots = (row[2 + len(ACCOUNT) :] for row in found)
-    book = Book(*sums, {lot[0]: Lot(*lot) for lot in lots if lot[0] is not None})
+    by_grant = {lot[0]: Lot(*lot) for lot in lots if lot[0] is not None}
+    book = Book(account_id, balance, held, owed, entry_count, head, by_grant)
     book.bring_up_to(now)
     return Balance(
         balance=book.balance,

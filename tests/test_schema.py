@@ -8,6 +8,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from starlette.routing import Route
 
 from ai import gateway
 
@@ -36,6 +37,10 @@ def routes(patterns: list[URLPattern | URLResolver], prefix: str = "/") -> Itera
             yield re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route)
 
 
+def gateway_routes() -> list[Route]:
+    return [route for route in gateway.application.routes if isinstance(route, Route)]
+
+
 def test_document_is_valid_openapi_31(schema: dict[str, Any]):
     assert schema["openapi"].startswith("3.1.")
     OpenAPIV31SpecValidator(schema).validate()
@@ -56,11 +61,11 @@ def test_every_route_under_api_is_documented(schema: dict[str, Any]):
 def test_exactly_the_gateways_routes_are_documented(schema: dict[str, Any]):
     documented = {path for path in schema["paths"] if path.startswith(gateway.PREFIXES)}
 
-    assert documented == {route.path for route in gateway.application.routes}
+    assert documented == {route.path for route in gateway_routes()}
 
 
 def test_gateways_methods_are_documented(schema: dict[str, Any]):
-    served = {route.path: route.methods - {"HEAD"} for route in gateway.application.routes}
+    served = {route.path: (route.methods or set()) - {"HEAD"} for route in gateway_routes()}
 
     assert {path: {method.upper() for method in schema["paths"][path]} for path in served} == served
 

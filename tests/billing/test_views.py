@@ -465,7 +465,8 @@ def read_only_database(transactional_db: None) -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute(statement)
 
-    yield run(on)
+    run(on)
+    yield
     run(off)
 
 
