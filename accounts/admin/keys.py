@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import services
 from accounts.console import (
@@ -56,7 +56,9 @@ def key_state(key: ApiKey) -> SafeString:
 
 class NewKeyForm(forms.ModelForm):
     scopes = forms.MultipleChoiceField(
-        choices=ApiKey.Scope, initial=[ApiKey.Scope.AI, ApiKey.Scope.READ], widget=UnfoldAdminCheckboxSelectMultiple
+        choices=ApiKey.Scope,
+        initial=[ApiKey.Scope.AI, ApiKey.Scope.READ],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
 
     class Meta:
