@@ -6,7 +6,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 import pytest
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from hypothesis import settings as hypothesis_settings
@@ -43,8 +43,7 @@ def ledger_in_balance(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     request.getfixturevalue("db")
     yield
-    if "check_ledger" in get_commands():
-        call_command("check_ledger", verbosity=0)
+    call_command("check_ledger", verbosity=0)
 
 
 @pytest.fixture
