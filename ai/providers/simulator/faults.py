@@ -84,7 +84,10 @@ class Faults:
         kinds = {field.name: field.type for field in fields(cls)}
         if unknown := sorted(values.keys() - kinds.keys()):
             raise ValueError(f"There is no fault {unknown[0]!r}. There are: {', '.join(kinds)}.")
-        return cls(**{name: str(value) if kinds[name] is str else _number(value) for name, value in values.items()})
+        read: dict[str, Any] = {
+            name: str(value) if kinds[name] is str else _number(value) for name, value in values.items()
+        }
+        return cls(**read)
 
 
 def _number(value: object) -> int | None:

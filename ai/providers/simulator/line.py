@@ -39,7 +39,7 @@ class Line:
         await self.strike(BEFORE_HEADERS)
         every = [
             ("Content-Type", content_type),
-            ("Set-Cookie", "__cf_bm=simulated; path=/; HttpOnly; Secure"),
+            ("Set-Cookie", "__cf_bm=simulated; Path=/; HttpOnly"),
             ("CF-Ray", "simulated-0"),
             *headers,
         ]
@@ -113,6 +113,8 @@ class Line:
         """Refuse as OpenRouter does."""
         retry_after = self.faults.retry_after
         headers = [] if retry_after is None else [("Retry-After", str(retry_after))]
+        if 300 <= status < 400:
+            headers.append(("Location", "/api/v1/models"))
         error = {"code": status, "message": message, **({"metadata": metadata} if metadata else {})}
         await self.json(status, {"error": error, "user_id": "user_simulated"}, headers)
 

@@ -88,7 +88,7 @@ class ProviderConformance:
             finally:
                 await provider.close()
 
-        asyncio.run(call())
+        asyncio.run(call(), debug=True)  # so that aiohttp warns of what is left open
         return fetched
 
     def images(self, provider: Provider, **options: Any) -> Any:
@@ -218,6 +218,7 @@ class ProviderConformance:
 
         assert type(fetched.error) is error_class
         assert fetched.error.status == status
+        assert len(simulator.requests()) == 1
         assert "You were not charged." in fetched.error.message
         assert simulator.books() == []
 
@@ -230,6 +231,14 @@ class ProviderConformance:
         assert fetched.error.message.startswith("max_tokens: too large !!!")
         assert fetched.error.message.endswith("… (You were not charged.)")
         assert len(fetched.error.message) < 600
+
+    def test_refusal_of_great_length_is_a_refusal_without_its_text(self, provider, simulator):
+        simulator.faults(status=400, message="x" * 200_000)
+
+        fetched = self.fetch(provider)
+
+        assert type(fetched.error) is errors.ProviderRefused
+        assert fetched.error.message == errors.ProviderRefused.message
 
     @pytest.mark.parametrize("upstream", [401, 402, 403, 429, 500])
     def test_text_of_the_provider_is_kept_where_it_speaks_of_the_operator(self, provider, simulator, upstream):
@@ -440,6 +449,7 @@ class ProviderConformance:
     @pytest.mark.parametrize(
         ("fault", "error_class"),
         [
+            ({"status": 400}, errors.ProviderRefused),
             ({"status": 401}, errors.ProviderMisconfigured),
             ({"status": 500}, errors.ProviderError),
             ({"stall": "headers"}, errors.ProviderTimeout),

@@ -277,6 +277,17 @@ def test_unknown_fault_is_refused_when_it_is_set(simulator):
     assert "no_such_fault" in response.json()["error"]
 
 
+def test_reset_is_a_reset_and_no_end(simulator):
+    host, _, port = simulator.origin.removeprefix("http://").partition(":")
+    body = json.dumps({"model": f"{MODEL}?reset=2", "messages": [{"role": "user", "content": "Hi"}], "stream": True})
+    head = f"POST /api/v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nAuthorization: k\r\nContent-Length: {len(body)}"
+
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(f"{head}\r\n\r\n{body}".encode())
+        with pytest.raises(ConnectionResetError):
+            b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
 def test_position_before_the_headers_has_a_name():
     assert Faults.parse({"stall": "headers", "reset": "3"}) == Faults(stall=BEFORE_HEADERS, reset=3)
 
