@@ -31,5 +31,6 @@ WHITENOISE_AUTOREFRESH = True
 WHITENOISE_USE_FINDERS = True
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # A process has its own file, so that several runs stay out of each other's way.
+    # A process has its own file, so that several runs stay out of each other's way, and of a developer's data.
+    DATABASES["default"]["NAME"] = ":memory:"
     DATABASES["default"]["TEST"] = {"NAME": f"{tempfile.gettempdir()}/prepaid-test-{os.getpid()}.sqlite3"}
