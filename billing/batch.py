@@ -8,7 +8,7 @@ One transaction for whatever has queued: admissions, generation ids, conclusions
 However many operations there are, each table is read or written once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -104,18 +104,24 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
         admitted = _admitted_before(admissions) if again else {}
         for admission in admissions:
             caller = asking.get(admission.key_digest or admission.external_id)
-            outcomes[id(admission)] = admitted.get(admission.hold_id) or _admit(books, admission, caller, prices, now)
+            terms = prices.get(admission.feature)
+            outcomes[id(admission)] = admitted.get(admission.hold_id) or _admit(books, admission, caller, terms, now)
 
-        with rows.together():
-            books.save()
-            rows.insert("billing_usagerecord", USAGE, usage)
+        concluded = {conclusion.call.hold_id for conclusion in conclusions}
+        books.save(
+            rows.insert("billing_usagerecord", USAGE, usage),
             rows.update(
                 "credits_hold",
                 IDENTITY,
-                [{"id": identity.call.hold_id, "reference": identity.generation_id} for identity in identities],
+                [
+                    {"id": identity.call.hold_id, "reference": identity.generation_id}
+                    for identity in identities
+                    if identity.call.hold_id not in concluded
+                ],
                 where="status = 'PENDING'",
-            )
-            lookup.mark_used(asking.values(), now=now)
+            ),
+            lookup.mark_used(asking.values(), now=now),
+        )
     return [outcomes.get(id(operation)) for operation in operations]
 
 
@@ -128,13 +134,12 @@ def _look_up(admissions: Sequence[Admit], now: datetime) -> tuple[dict[str, Call
 
 
 def _admit(
-    books: Books, admission: Admit, caller: Caller | None, prices: Mapping[str, Terms], now: datetime
+    books: Books, admission: Admit, caller: Caller | None, terms: Terms | None, now: datetime
 ) -> Call | PrepaidError:
     if caller is None:
         return InvalidApiKey() if admission.key_digest else UnknownPerson()
     if admission.impersonated:
         return PermissionDenied("Whoever acts in another's name may look, but not spend.")
-    terms = prices.get(admission.feature)
     available = books.by_account[caller.account_id].available
     try:
         amount = decide(caller, terms, quantity=admission.quantity, available=available, now=now)

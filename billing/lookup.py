@@ -58,14 +58,14 @@ def read(
     return {row[0]: _caller(*row[1:]) for row in found}, terms_of(prices)
 
 
-def mark_used(callers: Iterable[Caller], *, now: datetime) -> None:
-    """Keep when each key was last used, to the minute."""
+def mark_used(callers: Iterable[Caller], *, now: datetime) -> rows.Change:
+    """Say when each key was last used, to the minute."""
     stale = {
         caller.key_id
         for caller in callers
         if caller.key_id is not None and (caller.last_used_at is None or caller.last_used_at <= now - LAST_USED_STEP)
     }
-    rows.update("accounts_apikey", LAST_USED, [{"id": key_id, "last_used_at": now} for key_id in sorted(stale)])
+    return rows.update("accounts_apikey", LAST_USED, [{"id": key_id, "last_used_at": now} for key_id in sorted(stale)])
 
 
 def _caller(

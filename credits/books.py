@@ -240,15 +240,18 @@ class Books:
         )
         return Resolution(hold.id, status, hold.amount, hold.settled, amount - hold.settled, first=True)
 
-    def save(self) -> None:
-        """Write what changed: at most one statement a table. Wrap it in ``rows.together`` to send them in one go."""
+    def save(self, *also: rows.Change) -> None:
+        """Write what changed, and ``also`` what a higher floor has to say of it, in one go."""
         moved = [book for book in self.by_account.values() if book.changed]
-        rows.insert("credits_hold", NEW_HOLD, self._new_holds)
-        rows.insert("credits_draw", DRAW, self._new_draws)
-        rows.insert("credits_ledgerentry", ENTRY, [row for book in moved for row in _entry_rows(book)])
-        rows.update("credits_grant", LOT, [_lot_row(book.lots[id_]) for book in moved for id_ in book.changed])
-        rows.update("credits_hold", RESOLVED_HOLD, self._resolved)
-        rows.update("credits_account", ACCOUNT, [_account_row(book, self._now) for book in moved])
+        rows.write(
+            rows.insert("credits_hold", NEW_HOLD, self._new_holds),
+            rows.insert("credits_draw", DRAW, self._new_draws),
+            rows.insert("credits_ledgerentry", ENTRY, [row for book in moved for row in _entry_rows(book)]),
+            rows.update("credits_grant", LOT, [_lot_row(book.lots[id_]) for book in moved for id_ in book.changed]),
+            rows.update("credits_hold", RESOLVED_HOLD, self._resolved),
+            rows.update("credits_account", ACCOUNT, [_account_row(book, self._now) for book in moved]),
+            *also,
+        )
 
 
 def _lot(

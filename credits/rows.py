@@ -9,6 +9,7 @@ PostgreSQL plans it once a connection.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -45,18 +46,41 @@ def _picked(name: str, type_: str) -> str:
     return f"replace(replace({value}, 'T', ' '), '+00:00', '')" if type_ == INSTANT else value
 
 
-def insert(table: str, columns: Columns, rows: Sequence[Row]) -> None:
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One statement over many rows, as ``insert`` and ``update`` make it."""
+
+    template: str
+    columns: Columns
+    rows: Sequence[Row]
+
+
+def insert(table: str, columns: Columns, rows: Sequence[Row]) -> Change:
     """Insert ``rows`` into ``table``."""
-    if rows:
-        database = connections[DEFAULT_DB_ALIAS]
-        _execute(database, _insertion(table, columns, database.vendor), rows)
+    return Change(_insertion(table, columns), columns, rows)
 
 
-def update(table: str, columns: Columns, rows: Sequence[Row], *, where: str = "true") -> None:
+def update(table: str, columns: Columns, rows: Sequence[Row], *, where: str = "true") -> Change:
     """Set ``columns`` of the rows of ``table`` with the ids that ``rows`` name; ``id`` is the first column."""
-    if rows:
-        database = connections[DEFAULT_DB_ALIAS]
-        _execute(database, _assignment(table, columns, where, database.vendor), rows)
+    return Change(_assignment(table, columns, where), columns, rows)
+
+
+def write(*changes: Change) -> None:
+    """
+    Make ``changes``, leaving out those without rows. No two of them may touch the same row.
+
+    On PostgreSQL they are one statement, which costs one journey and one plan.
+    """
+    needed = [change for change in changes if change.rows]
+    if not needed:
+        return
+    database = connections[DEFAULT_DB_ALIAS]
+    if database.vendor == "postgresql":
+        sql = _joined(tuple((change.template, change.columns) for change in needed))
+        _execute(database, sql, *(change.rows for change in needed))
+    else:
+        for change in needed:
+            _execute(database, _completed(change.template, change.columns, database.vendor), change.rows)
 
 
 def select(sql: str, columns: Columns, rows: Sequence[Row]) -> Found:
@@ -71,23 +95,11 @@ def select_all(*queries: tuple[str, Columns, Sequence[Row]]) -> list[Found]:
     On PostgreSQL they are sent in one go. ``{lock}`` in a query locks the rows it finds.
     """
     database = connections[DEFAULT_DB_ALIAS]
-    with together():
+    with _pipeline(database):
         cursors = [
-            _execute(database, _selection(sql, columns, database.vendor), rows) for sql, columns, rows in queries
+            _execute(database, _completed(sql, columns, database.vendor), rows) for sql, columns, rows in queries
         ]
         return [cursor.fetchall() for cursor in cursors]
-
-
-@contextmanager
-def together() -> Iterator[None]:
-    """Send the statements of the block in one go, where the database can."""
-    database = connections[DEFAULT_DB_ALIAS]
-    if database.vendor == "postgresql":
-        database.ensure_connection()
-        with database.wrap_database_errors, database.connection.pipeline():
-            yield
-    else:
-        yield
 
 
 def read_id(value: UUID | str) -> str:
@@ -100,38 +112,55 @@ def aware(instant: datetime) -> datetime:
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 
-def _execute(database: Any, sql: str, rows: Sequence[Row]) -> Any:
+@contextmanager
+def _pipeline(database: Any) -> Iterator[None]:
+    """Send the statements of the block in one go, where the database can."""
+    if database.vendor == "postgresql":
+        database.ensure_connection()
+        with database.wrap_database_errors, database.connection.pipeline():
+            yield
+    else:
+        yield
+
+
+def _execute(database: Any, sql: str, *tables: Sequence[Row]) -> Any:
     """
-    Execute ``sql`` with ``rows`` as its one parameter.
+    Execute ``sql`` with each of ``tables`` as one parameter.
 
     On PostgreSQL with a cursor that binds on the server, so that the plan is kept; behind
     PgBouncer, where ``prepare_threshold`` is None, it is made each time.
     """
+    parameters = [orjson.dumps(rows).decode() for rows in tables]
     if database.vendor == "postgresql":
         database.ensure_connection()
         with database.wrap_database_errors:
-            return psycopg.Cursor(database.connection).execute(sql, (orjson.dumps(rows).decode(),))
+            return psycopg.Cursor(database.connection).execute(sql, parameters)
     cursor = database.cursor()
-    cursor.execute(sql, [orjson.dumps(rows).decode()])
+    cursor.execute(sql, parameters)
     return cursor
 
 
 @cache
-def _insertion(table: str, columns: Columns, vendor: str) -> str:
+def _insertion(table: str, columns: Columns) -> str:
     names = ", ".join(name for name, _ in columns)
     picked = ", ".join(f"rows.{name}" for name, _ in columns)
-    return f"INSERT INTO {table} ({names}) SELECT {picked} FROM {table_of(columns, vendor)}"  # noqa: S608 (no caller's text)
+    return f"INSERT INTO {table} ({names}) SELECT {picked} FROM {{rows}}"  # noqa: S608 (no caller's text)
 
 
 @cache
-def _assignment(table: str, columns: Columns, where: str, vendor: str) -> str:
+def _assignment(table: str, columns: Columns, where: str) -> str:
     assigned = ", ".join(f"{name} = rows.{name}" for name, _ in columns[1:])
-    source = table_of(columns, vendor)
-    return f"UPDATE {table} SET {assigned} FROM {source} WHERE {table}.id = rows.id AND {where}"  # noqa: S608 (no caller's text)
+    return f"UPDATE {table} SET {assigned} FROM {{rows}} WHERE {table}.id = rows.id AND {where}"  # noqa: S608 (no caller's text)
 
 
 @cache
-def _selection(sql: str, columns: Columns, vendor: str) -> str:
+def _completed(sql: str, columns: Columns, vendor: str) -> str:
     """SQLite has no locking clause and needs none: its transactions begin IMMEDIATE."""
     lock = "FOR UPDATE" if vendor == "postgresql" else ""
     return sql.format(rows=table_of(columns, vendor), lock=lock)
+
+
+@cache
+def _joined(changes: tuple[tuple[str, Columns], ...]) -> str:
+    parts = [f"change_{n} AS ({_completed(sql, columns, 'postgresql')})" for n, (sql, columns) in enumerate(changes)]
+    return f"WITH {', '.join(parts)} SELECT"

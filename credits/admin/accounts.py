@@ -28,11 +28,16 @@ class HasCredits(StateFilter):
 OWN = attrgetter("currency")
 
 
+@admin.display(description="customer", ordering="customer__name")
+def customer_name(account: Account) -> str:
+    return account.customer.name
+
+
 @admin.register(Account)
 class AccountAdmin(ReadOnlyPage):
     nothing_yet = "A customer's account opens with their first grant or call."
     list_display = [
-        related("customer"),
+        customer_name,
         currency_name,
         amount_column("available", currency=OWN, ordering=F("balance") - F("held")),
         amount_column("balance", currency=OWN),
@@ -40,7 +45,6 @@ class AccountAdmin(ReadOnlyPage):
         amount_column("owed", currency=OWN),
         instant("updated_at", "last moved"),
     ]
-    list_display_links = [currency_name]
     list_filter = ["currency", HasCredits]
     list_select_related = ["customer"]
     search_fields = ["customer__name", "customer__external_id", "customer__user__email"]
