@@ -108,7 +108,8 @@ class Answer(ABC):
         """
         Give the connection back, or abort it when the body was not read to its end.
 
-        Aborting tells the provider to stop. Safe to call twice.
+        Aborting tells the provider to stop, and ends a ``read`` or ``chunks`` that waits in another
+        task with ``ProviderBrokeOff``. Safe to call twice.
         """
 
 

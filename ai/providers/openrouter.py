@@ -228,18 +228,21 @@ class OpenRouterAnswer(Answer):
         return self._response.content.is_eof()
 
     async def read(self, limit: int) -> bytes:
-        body = bytearray()
-        async for chunk in self.chunks():
-            body += chunk
-            if len(body) > limit:
+        chunks, size = [], 0
+        while chunk := await self._next():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
                 raise errors.ProviderGarbled("The model provider sent an answer that is too long.")
-        return bytes(body)
+        return b"".join(chunks)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        readany = self._response.content.readany
+        while chunk := await self._next():
+            yield chunk
+
+    async def _next(self) -> bytes:
         try:
-            while chunk := await readany():
-                yield chunk
+            return await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _translated(error) from error
 

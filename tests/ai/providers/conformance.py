@@ -357,6 +357,26 @@ class ProviderConformance:
         assert entry["cancelled"] is True
         assert 0 < entry["completion_tokens"] < 100
 
+    def test_closing_from_another_task_ends_the_reader_and_stops_the_provider(self, provider, simulator):
+        simulator.faults(stall=2)
+
+        async def call() -> None:
+            await provider.start()
+            try:
+                answer = await provider.open(self.path, self.body(stream=True))
+                reader = asyncio.ensure_future(answer.read(LIMIT))
+                await asyncio.sleep(0.1)
+                await answer.aclose()
+                await answer.aclose()
+                with pytest.raises(errors.ProviderBrokeOff):
+                    await asyncio.wait_for(reader, 2)
+            finally:
+                await provider.close()
+
+        asyncio.run(call())
+
+        assert simulator.ended_books()[0]["cancelled"] is True
+
     # Images
 
     def test_images_are_real_and_cost_what_was_booked(self, provider, simulator):
