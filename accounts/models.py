@@ -42,6 +42,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(default=False, help_text="May open the admin.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
+    external_updated_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Of the identity provider's news that name and e-mail are from."
+    )
+    deleted_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Set when the identity provider says that the user is gone."
+    )
 
     objects: ClassVar[UserManager] = UserManager()
 
