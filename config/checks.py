@@ -19,6 +19,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from jwt.algorithms import RSAAlgorithm
 
+from webhooks.sources import SOURCES
+
 MIN_SECRET_LENGTH = 32
 MIN_DIFFERENT_CHARACTERS = 8
 PLACEHOLDER = re.compile(r"change.?me|replace.?me|example|insecure|placeholder|your.?secret", re.IGNORECASE)
@@ -135,6 +137,14 @@ def provider_is_reachable_safely(app_configs: Apps, **kwargs: Any) -> Iterator[C
     if not is_private_channel(settings.OPENROUTER_BASE_URL):
         hint = "Prompts and the provider's key travel there. Use https, or a simulator on this machine."
         yield Error("OPENROUTER_BASE_URL is not https.", hint=hint, id="prepaid.E014")
+
+
+@register(Tags.security)
+def webhook_secrets_are_whole(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    for source in SOURCES.values():
+        if not all(source.is_secret(secret) for secret in source.secrets):
+            hint = "Copy the endpoint's signing secret, whsec_…, from the sender's dashboard; commas separate several."
+            yield Error(f"{source.secrets_setting} has text that is no secret.", hint=hint, id="prepaid.E020")
 
 
 @register(Tags.security, deploy=True)

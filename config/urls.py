@@ -13,6 +13,7 @@ urlpatterns = [
     path("api/", include("accounts.urls")),
     path("api/", include("credits.urls")),
     path("api/", include("billing.urls")),
+    path("api/", include("webhooks.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
     path("healthz", health.alive, name="alive"),

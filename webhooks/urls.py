@@ -1,0 +1,9 @@
+from django.urls import path
+
+from webhooks.sources import SOURCES
+from webhooks.views import WebhookView
+
+urlpatterns = [
+    path(f"webhooks/{source.name}", WebhookView.as_view(source=source), name=f"webhook-{source.name}")
+    for source in SOURCES.values()
+]
