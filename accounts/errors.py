@@ -70,6 +70,14 @@ class NotFound(PrepaidError):
     message = "There is nothing here."
 
 
+class LengthRequired(PrepaidError):
+    """411: a body in chunks, which not every server in front of us would hand on whole."""
+
+    status = 411
+    code = "length_required"
+    message = "Send the body with a Content-Length, not in chunks."
+
+
 class BodyTooLarge(PrepaidError):
     status = 413
     code = "request_body_too_large"

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from accounts.errors import ValidationFailed
+from accounts.errors import LengthRequired, ValidationFailed
 from accounts.parsers import is_storable
 
 
@@ -72,6 +72,8 @@ class StrictView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
+            raise LengthRequired  # The framework would take such a body for an empty one.
         given = request.query_params
         known = self.known_query_parameters() if given else frozenset()
         if unknown := [name for name in given if name not in known]:

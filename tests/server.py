@@ -30,7 +30,12 @@ def running_prepaid(*, provider_url: str = NOWHERE) -> Iterator[str]:
     provider = override_settings(OPENROUTER_BASE_URL=provider_url, OPENROUTER_API_KEY="simulated")
     with provider, socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
-            application, lifespan="on", log_config=None, log_level="warning", timeout_graceful_shutdown=5
+            application,
+            lifespan="on",
+            log_config=None,
+            log_level="warning",
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
