@@ -308,7 +308,7 @@ def test_statement_tells_what_each_entry_paid_for(api: APIClient, account: Accou
 
 
 def test_statement_is_read_page_by_page_though_entries_are_booked_meanwhile(api: APIClient, account: Account):
-    for _ in range(4):
+    for _ in range(5):
         factories.usage(account)
     sequences = list(LedgerEntry.objects.order_by("-sequence").values_list("pk", flat=True))
 
@@ -402,6 +402,8 @@ def test_usdc_balance_has_exactly_four_keys(usdc_api: APIClient, person: User, b
 
 
 def test_first_request_opens_an_empty_usdc_account(usdc_api: APIClient, person: User):
+    factories.account(balance="9", currency=Currency.USDC)
+
     first = usdc_api.get(USDC)
     again = usdc_api.get(USDC)
 

@@ -62,6 +62,8 @@ def test_balance_that_is_not_whole_is_decimal_text(api: APIClient, account: Acco
 
 
 def test_customer_without_an_account_has_nothing_and_reading_opens_none(api: APIClient, customer: Customer):
+    factories.account(balance="9")
+
     response = api.get(BALANCE)
 
     assert response.json() == {
