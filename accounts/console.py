@@ -176,6 +176,10 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(state[1]()) if state else queryset
 
 
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def related_lists(page: Any, row: Model) -> SafeString | str:
     """
     Links to the lists of all that belongs to ``row``.

@@ -12,7 +12,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.console import rows_url
+from accounts.console import counted, rows_url
 from accounts.models import ApiKey, Customer, User
 from billing.models import Price, UsageRecord
 from credits.console import in_words, name_of
@@ -93,7 +93,7 @@ def customers() -> Figure:
     counts = Customer.objects.aggregate(
         all=Count("id"), teams=Count("id", filter=Q(kind=Customer.Kind.TEAM)), suspended=Count("suspended_at")
     )
-    note = f"{counts['teams']:,} teams, {counts['suspended']:,} suspended"
+    note = f"{counted(counts['teams'], 'team')}, {counts['suspended']:,} suspended"
     return Figure("Customers", f"{counts['all']:,}", note, rows_url(Customer))
 
 
@@ -105,7 +105,7 @@ def balances() -> list[Figure]:
     figures = []
     for row in sums:
         currency, name = row["currency"], name_of(row["currency"])
-        accounts = f"on {row['accounts']:,} account{'' if row['accounts'] == 1 else 's'}"
+        accounts = f"on {counted(row['accounts'], 'account')}"
         shown = [
             (f"{name} outstanding", row["balance"], accounts, {}),
             (f"{name} held", row["held"], "promised to calls under way", {"state": "held"}),
@@ -116,7 +116,8 @@ def balances() -> list[Figure]:
             for title, units, note, narrowed in shown
             if units or not title.endswith("owed")
         ]
-    return figures
+    unopened = "no account has been opened yet"
+    return figures or [Figure("credits outstanding", "0", unopened, rows_url(Account))]
 
 
 def used(now: datetime) -> list[Figure]:
@@ -130,7 +131,7 @@ def used(now: datetime) -> list[Figure]:
         Figure(
             f"{name_of(row['account__currency'])} used in 24 hours",
             in_words(-row["amount"], row["account__currency"]),
-            f"by {row['calls']:,} call{'' if row['calls'] == 1 else 's'}",
+            f"by {counted(row['calls'], 'call')}",
             url,
         )
         for row in sums

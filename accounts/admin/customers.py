@@ -19,6 +19,7 @@ from accounts.console import (
     ReadOnlyInline,
     StateFilter,
     badge,
+    counted,
     instant,
     label,
     related,
@@ -123,12 +124,12 @@ class CustomerAdmin(NeverDeleted, Page):
     @admin.action(description="Suspend", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
         count = self._set_suspended(request, queryset.filter(suspended_at=None), timezone.now())
-        self.message_user(request, f"{count} customers suspended.")
+        self.message_user(request, f"{counted(count, 'customer')} suspended.")
 
     @admin.action(description="Reactivate", permissions=["change"])
     def reactivate(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
         count = self._set_suspended(request, queryset.filter(suspended_at__isnull=False), None)
-        self.message_user(request, f"{count} customers reactivated.")
+        self.message_user(request, f"{counted(count, 'customer')} reactivated.")
 
     @action(
         description="Suspend", url_path="suspend", icon="block", permissions=["change"], variant=ActionVariant.DANGER,

@@ -23,6 +23,7 @@ from accounts.console import (
     Page,
     StateFilter,
     badge,
+    counted,
     instant,
     label,
     link,
@@ -150,7 +151,7 @@ class ApiKeyAdmin(NeverDeleted, Page):
         for key in changed:
             services.revoke_key(key, now=timezone.now())
             self.log_change(request, key, "Revoked.")
-        self.message_user(request, f"{len(changed)} API keys revoked.")
+        self.message_user(request, f"{counted(len(changed), 'API key')} revoked.")
 
     @action(
         description="Revoke", url_path="revoke", icon="key_off", permissions=["change"], variant=ActionVariant.DANGER,

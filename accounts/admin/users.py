@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 
-from accounts.console import NeverDeleted, Page, ReadOnlyInline, badge, instant, label, link, related
+from accounts.console import NeverDeleted, Page, ReadOnlyInline, badge, counted, instant, label, link, related
 from accounts.models import Membership, User
 
 #: Colours of a member's role.
@@ -150,7 +150,7 @@ class UserAdmin(NeverDeleted, DjangoUserAdmin, Page):
             user.is_active = active
             user.save(update_fields=["is_active", "updated_at"])
             self.log_change(request, user, "Reactivated." if active else "Deactivated.")
-        self.message_user(request, f"{len(changed)} users {'reactivated' if active else 'deactivated'}.")
+        self.message_user(request, f"{counted(len(changed), 'user')} {'reactivated' if active else 'deactivated'}.")
 
 
 admin.site.unregister(Group)

@@ -2,6 +2,7 @@
 
 from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Q
@@ -128,7 +129,7 @@ class HoldAdmin(ReadOnlyPage):
     ]
     list_filter = ["status", HoldState, "account__currency"]
     list_select_related = ["account__customer"]
-    search_fields = ["id__exact", "key", "reference", "account__customer__name"]
+    search_fields = ["key", "reference", "account__customer__name"]
     search_help_text = "Id, idempotency key, reference (such as the generation's id) or customer"
     date_hierarchy = "created_at"
     inlines = [DrawInline]
@@ -138,6 +139,13 @@ class HoldAdmin(ReadOnlyPage):
         ("Time", {"fields": [("created_at", "expires_at", "resolved_at")]}),
         ("What its holder needs to resolve it", {"fields": ["details"], "classes": ["collapse"]}),
     ]
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """A whole id is looked up through its index; anything else is searched for as text."""
+        try:
+            return queryset.filter(pk=UUID(search_term.strip())), False
+        except ValueError:
+            return super().get_search_results(request, queryset, search_term)
 
     @admin.display(description="paid for")
     def used_for(self, hold: Hold) -> SafeString | str:
