@@ -14,7 +14,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(os.environ.get("PREPAID_ENV_FILE", BASE_DIR / ".env"))
 
-DATA_DIR = BASE_DIR / ".data"
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data")))
 
 # Safety
 
