@@ -9,7 +9,6 @@ import re
 from typing import Any, ClassVar
 
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -95,7 +94,7 @@ class CursorPagination(BasePagination):
     items_name: ClassVar[str] = "items"
     query_parameters: ClassVar[frozenset[str]] = frozenset({"limit", "cursor"})
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: APIView | None = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         limit = query_integer(request, "limit", default=DEFAULT_SIZE, maximum=MAX_SIZE)
         before = query_integer(request, "cursor", default=0, maximum=LAST_ID)
         if before:

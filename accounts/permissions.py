@@ -13,16 +13,25 @@ if TYPE_CHECKING:  # The settings name this module, so views cannot be imported 
     from rest_framework.views import APIView
 
 
+def principal_of(request: Request) -> Principal:
+    """
+    Return whom ``request`` speaks for.
+
+    :raises Unauthenticated: if nobody has signed in
+    """
+    if not isinstance(request.auth, Principal):
+        raise Unauthenticated
+    return request.auth
+
+
 class HasScope(BasePermission):
     """Base of the permissions below: the credential has the scope that the request needs."""
 
     scope: ClassVar[str]
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        if not isinstance(request.auth, Principal):
-            raise Unauthenticated
         needed = self.needed(request)
-        if needed not in request.auth.scopes:
+        if needed not in principal_of(request).scopes:
             raise PermissionDenied(f"This credential lacks the scope '{needed}'.")
         return True
 

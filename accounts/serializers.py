@@ -14,7 +14,7 @@ class ScopesField(serializers.ListField):
 
     child = serializers.ChoiceField(choices=ApiKey.Scope.choices)
 
-    def to_representation(self, data: str) -> list[str]:
+    def to_representation(self, data: Any) -> list[str]:
         return data.split()
 
 

@@ -13,6 +13,7 @@ from accounts import services
 from accounts.errors import ApiKeyNotFound, PermissionDenied
 from accounts.models import ApiKey
 from accounts.pagination import PageNumberPagination
+from accounts.permissions import principal_of
 from accounts.serializers import ApiKeySerializer, CreatedApiKeySerializer, NewApiKeySerializer
 from accounts.strict import StrictView
 
@@ -28,7 +29,7 @@ class OwnKeys(StrictView, generics.GenericAPIView[ApiKey]):
     queryset = ApiKey.objects.none()
 
     def get_queryset(self) -> QuerySet[ApiKey]:
-        return ApiKey.objects.filter(customer=self.request.auth.customer)
+        return ApiKey.objects.filter(customer=principal_of(self.request).customer)
 
 
 class KeyListView(OwnKeys):
@@ -56,12 +57,12 @@ class KeyListView(OwnKeys):
         asked = NewApiKeySerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         terms = asked.validated_data
-        refuse_more_than_own(request.auth, terms)
+        principal = principal_of(request)
+        refuse_more_than_own(principal, terms)
         key, text = services.create_key(
-            customer=request.auth.customer, created_by=request.auth.user, now=timezone.now(), **terms
+            customer=principal.customer, created_by=principal.user, now=timezone.now(), **terms
         )
-        key.key = text
-        return Response(CreatedApiKeySerializer(key).data, status=status.HTTP_201_CREATED)
+        return Response({"key": text, **ApiKeySerializer(key).data}, status=status.HTTP_201_CREATED)
 
 
 def refuse_more_than_own(principal: services.Principal, terms: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ The gateway's paths cost ten times as much behind Django's middleware (``docs/pe
 import json
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
 
@@ -32,7 +32,7 @@ async def application(scope: MutableMapping[str, Any], receive: Receive, send: S
     if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"].startswith(gateway.PREFIXES)):
         await gateway.application(scope, receive, send)
     else:
-        await limited(django_application)(scope, receive, send)
+        await limited(cast(Application, django_application))(scope, receive, send)
 
 
 def limited(inner: Application) -> Application:

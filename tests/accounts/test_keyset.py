@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from accounts.keyset import KeySet
-from tests.accounts import tokens
 from tests.accounts.tokens import KEY, OTHER_KEY, Publisher, jwk
 
 
@@ -168,7 +168,7 @@ def test_a_short_key_is_not_used(keys: KeySet, publisher: Publisher, now: dateti
 def test_a_private_key_that_was_published_by_mistake_is_not_used(
     keys: KeySet, publisher: Publisher, now: datetime
 ) -> None:
-    private = jwk(KEY, "ins_1") | {"d": tokens.RSAAlgorithm.to_jwk(KEY, as_dict=True)["d"]}
+    private = jwk(KEY, "ins_1") | {"d": RSAAlgorithm.to_jwk(KEY, as_dict=True)["d"]}
     publisher.keys = [private]
 
     assert keys.get("ins_1", now=now) is None

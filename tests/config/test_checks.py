@@ -10,7 +10,6 @@ import pytest
 from django.core.checks import run_checks
 from pytest_django import Settings
 
-from config import checks
 from tests.accounts import tokens
 
 GOOD = "Wb3x-0qLhV9sT7kPzR2mYcN5dJ8fGaUe"
@@ -105,7 +104,7 @@ def test_sqlite_in_production_is_told(production: Settings, monkeypatch: pytest.
 
 def test_an_old_sqlite_is_told(production: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(production.DATABASES["default"], "ENGINE", "django.db.backends.sqlite3")
-    monkeypatch.setattr(checks.sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 34, 1))
 
     assert ids(deploy=False) == ["prepaid.E011"]
 
