@@ -3,7 +3,7 @@ import socket
 import threading
 import time
 import warnings
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,9 @@ class Command(BaseCommand):
             server.welcome = WELCOME.format(
                 **vars(prepared), model=settings.DEFAULT_CHAT_MODEL, provider=provider, path=relative(path)
             )
-            try:
+            with suppress(KeyboardInterrupt):
                 server.run(sockets=[listener])
-            except KeyboardInterrupt:
-                self.stdout.write("Stopped.")
+            self.stdout.write("Stopped.")
 
 
 class Server(uvicorn.Server):
