@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 from standardwebhooks.webhooks import Webhook
 
 from webhooks.errors import InvalidSignature
-from webhooks.sources.base import EVENT_ID, Event, Payload, Signature, Source, is_text
+from webhooks.sources.base import EVENT_ID, Event, Payload, Signature, Source
 
 FAMILIES = ("svix", "webhook")
-TIMESTAMP = re.compile(r"[0-9]{9,11}")
-#: At most 16 signatures of whatever version, apart by one space.
-SIGNATURES = re.compile(r"(?:(?:^| )v[0-9][a-z0-9]{0,8},[A-Za-z0-9+/=]{1,200}){1,16}")
+TIMESTAMP = re.compile(r"[1-9][0-9]{8,10}")
+#: At most 16 signatures of whatever version, with one space between them.
+ONE = r"v[0-9][a-z0-9]{0,8},[A-Za-z0-9+/=]{1,200}"
+SIGNATURES = re.compile(f"{ONE}(?: {ONE}){{0,15}}")
+SECRET = re.compile(r"(whsec_)?[A-Za-z0-9+/]+={0,2}")
 MIN_SECRET_BYTES = 16
 
 
@@ -47,8 +49,9 @@ class StandardWebhooks(Source):
         return Event(signature.event_id, kind, payload)
 
     def is_secret(self, text: str) -> bool:
+        if SECRET.fullmatch(text) is None:
+            return False
         try:
-            key = base64.b64decode(text.removeprefix("whsec_") + "==", validate=False)
+            return len(base64.b64decode(text.removeprefix("whsec_") + "==")) >= MIN_SECRET_BYTES
         except binascii.Error:
             return False
-        return is_text(text, re.compile(r"(whsec_)?[A-Za-z0-9+/]+={0,2}")) and len(key) >= MIN_SECRET_BYTES

@@ -10,7 +10,7 @@ from webhooks.errors import InvalidSignature
 from webhooks.sources.base import Event, Handler, Payload, Signature, Source, is_text
 
 #: The timestamp first, then at most 16 signatures of whatever scheme.
-SIGNATURE = re.compile(r"t=([0-9]{9,11})(?:,v[0-9]=[0-9a-f]{1,128}){1,16}")
+SIGNATURE = re.compile(r"t=([1-9][0-9]{8,10})(?:,v[0-9]=[0-9a-f]{1,128}){1,16}")
 SECRET = re.compile(r"whsec_[A-Za-z0-9_+/=-]{16,}")
 
 
