@@ -166,7 +166,7 @@ def _admit(
         HoldRequest(
             id=call.hold_id,
             account_id=call.account_id,
-            key=call.hold_id,
+            key=None,
             amount=amount,
             expires_at=now + admission.lifetime,
             context=call,

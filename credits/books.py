@@ -26,13 +26,13 @@ class HoldRequest:
     """
     Credits to set aside. ``id`` is a UUID in 32 hexadecimal digits, ``amount`` is in units.
 
-    ``key`` is the idempotency key; ``context`` is what a worker needs to resolve
+    ``key`` is the caller's idempotency key, if there is one; ``context`` is what a worker needs to resolve
     the hold: a dictionary or a dataclass that can be written as JSON.
     """
 
     id: str
     account_id: int
-    key: str
+    key: str | None
     amount: int
     expires_at: datetime
     context: Any = field(default_factory=dict)

@@ -23,6 +23,8 @@ from credits.errors import LedgerBusy, LedgerUnreachable
 logger = logging.getLogger(__name__)
 
 LARGEST_BATCH = 256
+#: After a shared batch the next one is awaited this long, in seconds, so that it is shared by more.
+LINGER = 0.002
 #: Waits before each further try when the database is away, in seconds.
 RETRY_AFTER = (0.05, 0.2, 1.0, 2.0)
 
@@ -54,6 +56,7 @@ class GroupCommit:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
+        self._was_shared = False
 
     async def run(self, operation: Operation) -> Outcome:
         """
@@ -106,6 +109,8 @@ class GroupCommit:
         first = self._queue.get()
         if first is None:
             return []
+        if self._was_shared:
+            time.sleep(LINGER)
         batch = [first]
         while len(batch) < LARGEST_BATCH:
             try:
@@ -116,6 +121,7 @@ class GroupCommit:
                 self._queue.put(None)
                 break
             batch.append(waiting)
+        self._was_shared = len(batch) > 1
         return batch
 
     def _outcomes(self, operations: Sequence[Operation]) -> Sequence[Outcome]:

@@ -123,8 +123,14 @@ class Hold(models.Model):
         EXPIRED = "EXPIRED"
 
     id = models.UUIDField(primary_key=True, editable=False)
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
-    key = models.CharField(max_length=255, help_text="The idempotency key: the same key holds once per account.")
+    # The unique constraint is the index.
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds", db_index=False)
+    key = models.CharField(  # noqa: DJ001  (many holds have none, and none is not a key that could be taken)
+        max_length=255,
+        null=True,
+        blank=True,
+        help_text="The caller's idempotency key: the same key holds once per account. Empty where the id serves.",
+    )
     amount = models.BigIntegerField()
     settled = models.BigIntegerField(default=0)
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
@@ -159,7 +165,8 @@ class Hold(models.Model):
 class Draw(models.Model):
     """The part of a grant that a hold has claimed."""
 
-    hold = models.ForeignKey(Hold, on_delete=models.PROTECT, related_name="draws")
+    # The unique constraint is the index.
+    hold = models.ForeignKey(Hold, on_delete=models.PROTECT, related_name="draws", db_index=False)
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="draws")
     amount = models.BigIntegerField()
 
@@ -188,10 +195,13 @@ class LedgerEntry(models.Model):
         EXPIRY = "EXPIRY"
         ADJUSTMENT = "ADJUSTMENT"
 
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries")
+    # The unique constraints are the indexes of the account and of the hold.
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries", db_index=False)
     sequence = models.BigIntegerField(help_text="1 for the account's first entry.")
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="entries")
-    hold = models.ForeignKey(Hold, on_delete=models.PROTECT, null=True, blank=True, related_name="entries")
+    hold = models.ForeignKey(
+        Hold, on_delete=models.PROTECT, null=True, blank=True, related_name="entries", db_index=False
+    )
     kind = models.CharField(max_length=10, choices=Kind)
     amount = models.BigIntegerField(help_text="Signed: what the balance changed by.")
     balance_after = models.BigIntegerField()
@@ -211,9 +221,7 @@ class LedgerEntry(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "sequence"], name="entry_numbered_once_per_account"),
             models.UniqueConstraint(fields=["grant"], condition=Q(kind="GRANT"), name="entry_grants_once"),
-            models.UniqueConstraint(
-                fields=["hold", "grant"], condition=Q(kind="USAGE"), name="entry_settles_once_per_hold_and_grant"
-            ),
+            models.UniqueConstraint(fields=["hold", "grant", "kind"], name="entry_settles_once_per_hold_and_grant"),
             models.CheckConstraint(
                 condition=Q(kind="GRANT", amount__gt=0) | (~Q(kind="GRANT") & Q(amount__lt=0)), name="entry_sign_follows_kind"
             ),

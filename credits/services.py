@@ -5,7 +5,7 @@ Amounts are in units of 10⁻⁷ (``credits.amounts``), the clock is an argument
 change is keyed: the same ``source``, ``reference`` or ``key`` again returns the first result.
 """
 
-import os
+import random
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -152,9 +152,9 @@ def new_hold_id() -> str:
     Version 7 (RFC 9562): 48 bits of milliseconds, so that new rows lie side by side in the
     index, then 74 random bits.
     """
-    random = int.from_bytes(os.urandom(10))
+    bits = random.getrandbits(74)  # noqa: S311  (it must be new, not secret: a hold is shown to its customer only)
     milliseconds = time.time_ns() // 1_000_000
-    return f"{milliseconds:012x}7{random >> 68:03x}{8 | (random >> 66 & 3):x}{random & (1 << 60) - 1:015x}"
+    return f"{milliseconds:012x}7{bits >> 62:03x}{8 | (bits >> 60 & 3):x}{bits & (1 << 60) - 1:015x}"
 
 
 @transaction.atomic
@@ -170,20 +170,20 @@ def place_holds(requests: Sequence[HoldRequest], *, now: datetime) -> list[Hold 
     kept = _holds_by_key(requests)
     refused: dict[str, InsufficientCredits] = {}
     for request in requests:
-        first = kept.get((request.account_id, request.key))
+        first = kept.get((request.account_id, request.key or request.id))
         if first is not None:
             if first[1] != request.amount:
                 raise DuplicateHold
             continue
         try:
             books.hold(request)
-            kept[request.account_id, request.key] = (request.id, request.amount)
+            kept[request.account_id, request.key or request.id] = (request.id, request.amount)
         except InsufficientCredits as refusal:
             refused[request.id] = refusal
     books.save()
     found = {hold.pk.hex: hold for hold in Hold.objects.filter(pk__in=[id_ for id_, _ in kept.values()])}
     return [
-        refused.get(request.id) or found[kept[request.account_id, request.key][0]] for request in requests
+        refused.get(request.id) or found[kept[request.account_id, request.key or request.id][0]] for request in requests
     ]
 
 
@@ -239,10 +239,10 @@ def open_for_holds(hold_ids: Sequence[str], *, now: datetime) -> Books:
 
 def _holds_by_key(requests: Sequence[HoldRequest]) -> dict[tuple[int, str], tuple[str, int]]:
     wanted = Hold.objects.filter(
-        account__in={request.account_id for request in requests}, key__in={request.key for request in requests}
+        account__in={request.account_id for request in requests}, key__in={request.key for request in requests if request.key}
     )
     return {
-        (account_id, key): (id_.hex, amount)
+        (account_id, str(key)): (id_.hex, amount)
         for account_id, key, id_, amount in wanted.values_list("account_id", "key", "id", "amount")
     }
 
