@@ -16,6 +16,8 @@ from credits.books import HoldRequest
 from credits.models import Account, Grant
 
 PASSWORD = "a password of the tests"
+#: Well formed, and nobody's. Not made up each time: parallel workers must find tests of the same names.
+UNKNOWN_KEY = "ppd_live_0123456789abcdefghijABCDEFGHIJ4UlY8N"
 
 
 class UserFactory(DjangoModelFactory[User]):

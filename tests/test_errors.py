@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import requests
 
-from accounts import keys
+from tests.factories import UNKNOWN_KEY
 from tests.server import running_prepaid
 
 CHAT: dict[str, Any] = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
 UI_CHAT: dict[str, Any] = {"messages": [{"id": "1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}
-NO_KEY, WRONG_KEY, UNKNOWN_KEY, GOOD_KEY = "", "ppd_live_wrong", keys.mint("live"), "the test's own"
+NO_KEY, WRONG_KEY, GOOD_KEY = "", "ppd_live_wrong", "the test's own"
 
 # Method, path, key, body, status and code.
 FLAT = [

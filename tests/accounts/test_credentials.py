@@ -8,8 +8,9 @@ from accounts import keys
 from accounts.authentication import Credential, credential_headers, needs_network, read_credential
 from accounts.errors import InvalidApiKey, InvalidToken
 from tests.accounts import tokens
+from tests.factories import UNKNOWN_KEY
 
-KEY = keys.mint("live")
+KEY = UNKNOWN_KEY
 PEPPER = "the pepper of the tests, long enough for every check that asks"
 
 

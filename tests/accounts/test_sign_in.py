@@ -9,13 +9,13 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
-from accounts import keys
 from accounts.models import ApiKey, Customer, Membership, User
 from tests import factories
 from tests.accounts import tokens
+from tests.factories import UNKNOWN_KEY
 
 URL = "/api/keys"
-NEVER_MADE = keys.mint("live")
+NEVER_MADE = UNKNOWN_KEY
 
 pytestmark = pytest.mark.django_db
 

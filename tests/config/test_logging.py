@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from structlog.contextvars import clear_contextvars
 
-from accounts import keys
 from config.logging import json_formatter
 from tests.accounts import tokens
+from tests.factories import UNKNOWN_KEY
 
-KEY = keys.mint("live")
+KEY = UNKNOWN_KEY
 TOKEN = tokens.service_token(sub="anna")
 
 
