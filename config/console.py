@@ -1,5 +1,6 @@
 """The frame of the admin: its sidebar, its stylesheet, and the figures on its first page."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -78,7 +79,7 @@ def may_view(request: HttpRequest, model: type[Model]) -> bool:
 def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the figures of the first page, one query for each list that the operator may see."""
     now = timezone.now()
-    sources = (
+    sources: tuple[tuple[type[Model], Callable[[], list[Figure]]], ...] = (
         (Customer, lambda: [customers()]),
         (Account, balances),
         (LedgerEntry, lambda: used(now)),

@@ -31,7 +31,7 @@ from accounts.console import (
     related_lists,
     reload_page,
 )
-from accounts.models import ApiKey
+from accounts.models import ApiKey, User
 
 MODE_COLOURS = {"live": "good", "test": "warning"}
 
@@ -99,7 +99,7 @@ class ApiKeyAdmin(NeverDeleted, Page):
     actions = ["revoke"]
     actions_detail = ["revoke_this"]
     autocomplete_fields = ["customer"]
-    fieldsets = [
+    fieldsets: Any = [
         (None, {"fields": ["name", "customer_link", "see_also"]}),
         ("Key", {"fields": [(masked, "mode", "scopes"), (key_state, "expires_at", "revoked_at")]}),
         ("Use", {"fields": [("last_used_at", "created_at", related("created_by"))]}),
@@ -120,10 +120,11 @@ class ApiKeyAdmin(NeverDeleted, Page):
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
         return [field for field in flatten_fieldsets(self.fieldsets) if field != "name"] if obj else []
 
-    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
             super().save_model(request, obj, form, change)
             return
+        assert isinstance(request.user, User), "the admin lets nobody else in"
         fields = {**form.cleaned_data, "scopes": form.cleaned_data["scopes"].split()}
         created, obj.text = services.create_key(**fields, created_by=request.user, now=timezone.now())
         obj.pk = created.pk

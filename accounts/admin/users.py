@@ -138,14 +138,15 @@ class UserAdmin(NeverDeleted, DjangoUserAdmin, Page):
 
     @admin.action(description="Deactivate", permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        self._set_active(request, queryset.exclude(pk=request.user.pk), False)
+        self._set_active(request, queryset, False)
 
     @admin.action(description="Reactivate", permissions=["change"])
     def reactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         self._set_active(request, queryset, True)
 
     def _set_active(self, request: HttpRequest, queryset: QuerySet[User], active: bool) -> None:
-        changed = [user for user in queryset.exclude(is_active=active) if self.has_change_permission(request, user)]
+        others = [user for user in queryset.exclude(is_active=active) if user != request.user]
+        changed = [user for user in others if self.has_change_permission(request, user)]
         for user in changed:
             user.is_active = active
             user.save(update_fields=["is_active", "updated_at"])
