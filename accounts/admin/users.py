@@ -56,6 +56,8 @@ class MembershipsOfUser(ReadOnlyInline):
 
 @admin.display(description="state", ordering="is_active")
 def user_state(user: User) -> SafeString:
+    if user.deleted_at:
+        return label("gone", "bad")
     if not user.is_active:
         return label("inactive", "bad")
     return label("staff", "info") if user.is_staff else label("active", "good")
@@ -86,13 +88,21 @@ class UserAdmin(NeverDeleted, DjangoUserAdmin, Page):
     date_hierarchy = "created_at"
     ordering = ["-id"]
     filter_horizontal = ["groups"]
-    readonly_fields = ["external_id", "last_login", "created_at", "updated_at", "signs_in", "personal_customer_link"]
+    readonly_fields = [
+        "external_id",
+        "last_login",
+        "deleted_at",
+        "created_at",
+        "updated_at",
+        "signs_in",
+        "personal_customer_link",
+    ]
     inlines = [MembershipsOfUser]
     actions = ["deactivate", "reactivate"]
     fieldsets = [
         (None, {"fields": ["email", "name", "signs_in", "personal_customer_link"]}),
         ("May do", {"fields": ["is_active", "is_staff", "is_superuser", "groups"]}),
-        ("Known as", {"fields": [("external_id", "last_login"), ("created_at", "updated_at")]}),
+        ("Known as", {"fields": [("external_id", "last_login", "deleted_at"), ("created_at", "updated_at")]}),
     ]
     add_fieldsets = [(None, {"fields": ["email", "name", "usable_password", "password1", "password2"]})]
 
