@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import IO, Any
 
-from django.conf import settings
 from django.utils.http import parse_header_parameters
 from rest_framework import parsers
 
-from accounts.errors import BodyTooLarge, MalformedJson, UnsupportedMedia
+from accounts.errors import MalformedJson, UnsupportedMedia
 
 MAX_DEPTH = 64
 MAX_NUMBER_LENGTH = 40
@@ -92,7 +91,7 @@ def is_storable(text: str) -> bool:
 
 
 class JSONParser(parsers.JSONParser):
-    """``parse_json`` for bodies in UTF-8, not compressed, up to ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes."""
+    """``parse_json`` for bodies in UTF-8 that are not compressed. Django bounds their length."""
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
@@ -101,8 +100,4 @@ class JSONParser(parsers.JSONParser):
         encoding = parser_context["request"].META.get("HTTP_CONTENT_ENCODING", "") if parser_context else ""
         if charset.lower() not in {"utf-8", "utf8"} or encoding.lower() not in {"", "identity"}:
             raise UnsupportedMedia
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(limit + 1)
-        if len(body) > limit:
-            raise BodyTooLarge
-        return parse_json(body)
+        return parse_json(stream.read())
