@@ -78,6 +78,22 @@ class LengthRequired(PrepaidError):
     message = "Send the body with a Content-Length, not in chunks."
 
 
+class MethodNotAllowed(PrepaidError):
+    """405: the path exists, but not for this method."""
+
+    status = 405
+    code = "method_not_allowed"
+    message = "This path does not answer that method."
+
+
+class InternalServerError(PrepaidError):
+    """500: a bug. The log knows more, under the request's id; the caller is told nothing of the inside."""
+
+    status = 500
+    code = "internal_server_error"
+    message = "Internal server error"
+
+
 class BodyTooLarge(PrepaidError):
     status = 413
     code = "request_body_too_large"

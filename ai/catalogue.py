@@ -24,7 +24,9 @@ async def models(request: Request) -> Response:
     await _check_caller(request)
     modality = request.query_params.get("output_modalities", "")
     if modality not in MODALITIES:
-        raise invalid("query.output_modalities", f"Choose one of {', '.join(sorted(MODALITIES - {''}))}.", "INVALID_CHOICE")
+        raise invalid(
+            "query.output_modalities", f"Choose one of {', '.join(sorted(MODALITIES - {''}))}.", "INVALID_CHOICE"
+        )
     listed = await _list(modality)
     data = [
         {
@@ -57,13 +59,10 @@ async def _check_caller(request: Request) -> None:
     :raises PrepaidError: if the caller is unknown, revoked, expired or suspended
     """
     credential = await authenticate(request.scope)
-    await in_database(
-        services.resolve,
-        key_digest=credential.key_digest,
-        external_id=credential.external_id,
-        impersonated=credential.impersonated,
-        now=timezone.now(),
-    )
+    if credential.key_digest:
+        await in_database(services.principal_of_key, credential.key_digest, now=timezone.now())
+    else:
+        await in_database(services.principal_of_person, credential.external_id, impersonated=credential.impersonated)
 
 
 async def _list(output_modalities: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ The gateway: an ASGI application of its own beside Django, for the paths that ca
     /v1/models, /api/v1/models
     /api/ai/chat, /api/ai/image, /api/ai/openrouter/models    the first original's
 
-Starlette routes; the hot endpoints are plain ASGI (``ai.relay``).
+The hot endpoints are plain ASGI (``ai.relay``) and found by their path; Starlette does the rest.
 """
 
 import logging
@@ -22,11 +22,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from accounts.errors import NotFound, PrepaidError
+from accounts.errors import InternalServerError, MethodNotAllowed, NotFound, PrepaidError
 from accounts.requests import accept_request_id
 from ai import providers
 from ai.catalogue import models, openrouter_models
 from ai.desk import desk
+from ai.http import Receive, Scope, Send
 from ai.images import ImageGeneration
 from ai.protocols.errors import flat, openai
 from ai.protocols.openai import ChatCompletions
@@ -37,22 +38,6 @@ from ai.settlement import drain
 logger = logging.getLogger(__name__)
 
 PREFIXES = ("/v1/", "/api/v1/", "/api/ai/")
-
-
-class MethodNotAllowed(PrepaidError):
-    """405: the path exists, but not for this method."""
-
-    status = 405
-    code = "method_not_allowed"
-    message = "This path does not answer that method."
-
-
-class InternalServerError(PrepaidError):
-    """500: a bug. It says nothing of the inside."""
-
-    status = 500
-    code = "internal_server_error"
-    message = "Internal server error"
 
 
 @asynccontextmanager
@@ -104,15 +89,17 @@ def middleware() -> list[Middleware]:
     ]
 
 
-chat_completions = Relay(ChatCompletions())
+RELAYS = {
+    "/v1/chat/completions": Relay(ChatCompletions()),
+    "/api/v1/chat/completions": Relay(ChatCompletions()),
+    "/api/ai/chat": Relay(UIMessageStream()),
+}
 
-application = Starlette(
+starlette = Starlette(
     routes=[
-        Route("/v1/chat/completions", chat_completions, methods=["POST"]),
-        Route("/api/v1/chat/completions", chat_completions, methods=["POST"]),
+        *(Route(path, relay, methods=["POST"]) for path, relay in RELAYS.items()),
         Route("/v1/models", models),
         Route("/api/v1/models", models),
-        Route("/api/ai/chat", Relay(UIMessageStream()), methods=["POST"]),
         Route("/api/ai/image", ImageGeneration(), methods=["POST"]),
         Route("/api/ai/openrouter/models", openrouter_models),
     ],
@@ -120,3 +107,13 @@ application = Starlette(
     exception_handlers={HTTPException: on_http_exception, PrepaidError: on_refusal, Exception: on_bug},
     lifespan=lifespan,
 )
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand a call to its relay at once. With CORS, and for all else, Starlette's middleware comes first."""
+    if scope["type"] == "http" and scope["method"] == "POST" and not settings.CORS_ALLOWED_ORIGINS:
+        relay = RELAYS.get(scope["path"])
+        if relay is not None:
+            await relay(scope, receive, send)
+            return
+    await starlette(scope, receive, send)

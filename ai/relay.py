@@ -6,6 +6,7 @@ One coroutine serves every protocol; what differs is in ``ai.protocols``.
 
 import asyncio
 import hashlib
+import logging
 from contextlib import aclosing
 from functools import lru_cache
 
@@ -13,7 +14,7 @@ import orjson
 from django.conf import settings
 
 from accounts.authentication import Credential
-from accounts.errors import PrepaidError
+from accounts.errors import InternalServerError, PrepaidError
 from accounts.requests import accept_request_id
 from ai import providers
 from ai.authentication import authenticate
@@ -26,6 +27,8 @@ from ai.settlement import Settlement, in_background
 from ai.streaming import Scanner, error_of
 from billing.calls import Ending, Receipt
 from credits.amounts import display
+
+logger = logging.getLogger(__name__)
 
 LONGEST_ANSWER = 64 * 1024 * 1024
 
@@ -48,6 +51,9 @@ class Relay:
             await exchange.refuse(error)
         except ClientGone:
             return
+        except Exception:
+            logger.exception("The gateway failed at %s.", scope["path"])
+            await exchange.refuse(InternalServerError())
 
 
 class Exchange:
@@ -58,6 +64,7 @@ class Exchange:
         self._request_id = request_id
         self._receive = receive
         self._send = send
+        self._has_started = False
 
     async def serve(self, credential: Credential, wanted: Wanted) -> None:
         """
@@ -76,6 +83,9 @@ class Exchange:
                     await self._whole(answer, settlement)
 
     async def refuse(self, error: PrepaidError) -> None:
+        """Answer with ``error``, unless an answer has begun: then it can only be broken off."""
+        if self._has_started:
+            raise error
         body = self._protocol.error(error, self._request_id)
         await respond(self._send, error.status, body, [JSON, self._id_header(), *encode(error.headers)])
 
@@ -102,6 +112,7 @@ class Exchange:
         await settlement.identify()
         translator = self._protocol.translator(wanted, self._request_id)
         headers = [*self._protocol.stream_headers, *self._call_headers(settlement)]
+        self._has_started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
         scanner = Scanner()
@@ -181,4 +192,3 @@ class Exchange:
 def opaque_user(customer_id: int) -> str:
     """What the provider is told instead of who it is: the same for all calls of a customer, and nothing more."""
     return hashlib.blake2b(str(customer_id).encode(), key=settings.SECRET_KEY.encode()[:64], digest_size=16).hexdigest()
-

@@ -17,7 +17,15 @@ from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
-from accounts.errors import BodyTooLarge, NotFound, PermissionDenied, PrepaidError, Unauthenticated, ValidationFailed
+from accounts.errors import (
+    BodyTooLarge,
+    InternalServerError,
+    NotFound,
+    PermissionDenied,
+    PrepaidError,
+    Unauthenticated,
+    ValidationFailed,
+)
 
 CODES = {
     HTTPStatus.NOT_FOUND: "not_found",
@@ -26,14 +34,6 @@ CODES = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
     HTTPStatus.TOO_MANY_REQUESTS: "too_many_requests",
 }
-
-
-class InternalServerError(PrepaidError):
-    """500: a bug. The log knows more, under the request's id; the caller is told nothing of the inside."""
-
-    status = 500
-    code = "internal_server_error"
-    message = "Internal server error"
 
 
 def exception_handler(exception: Exception, context: dict[str, Any]) -> Response | None:

@@ -4,8 +4,8 @@ from typing import Any
 
 from accounts.errors import PrepaidError
 from ai.http import invalid
-from ai.protocols.base import Protocol, Translator, Wanted
 from ai.protocols import errors
+from ai.protocols.base import Protocol, Translator, Wanted
 from billing.calls import Receipt
 from billing.catalogue import Feature
 

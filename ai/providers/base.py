@@ -5,7 +5,6 @@ A provider is one file beside this one and one line in ``ai.providers``. Its wor
 statuses end in its file: what leaves it are the types here and the errors of ``ai.errors``.
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -174,7 +173,7 @@ def parse_exact(text: bytes | str) -> Any:
     :raises ValueError: if it is not JSON
     """
     try:
-        return json.loads(text, parse_float=_decimal, parse_constant=Decimal)
+        return EXACT.decode(text if isinstance(text, str) else text.decode())
     except RecursionError as error:
         raise ValueError("JSON is nested too deeply") from error
 
@@ -246,6 +245,9 @@ def _decimal(text: str) -> Decimal:
         return Decimal(text)
     except InvalidOperation:  # an exponent beyond what Decimal can hold
         return Decimal("NaN")
+
+
+EXACT = json.JSONDecoder(parse_float=_decimal, parse_constant=Decimal)
 
 
 def _part(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
