@@ -158,7 +158,7 @@ class Book:
             self._expire_if_due(lot, now)
 
     def grant(self, lot: Lot, *, why: Why, now: datetime) -> None:
-        """Add a new lot. One that takes effect later waits, unbooked, until then; one that has expired is gone at once."""
+        """Add a new lot. One that takes effect later waits, unbooked, until then; an expired one is gone at once."""
         self.lots[lot.grant_id] = lot
         self._book_if_effective(lot, why, now)
         self._expire_if_due(lot, now)

@@ -106,7 +106,7 @@ def test_parse_says_no_in_one_way_only(text):
 
 
 def test_refusal_of_a_long_text_quotes_its_beginning_only():
-    with pytest.raises(ValueError, match="^'9{40}' is not an amount"):
+    with pytest.raises(ValueError, match=r"^'9{40}' is not an amount"):
         parse("9" * 10_000)
 
 
