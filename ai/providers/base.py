@@ -5,6 +5,7 @@ A provider is one file beside this one and one line in ``ai.providers``. Its wor
 statuses end in its file: what leaves it are the types here and the errors of ``ai.errors``.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
