@@ -5,8 +5,10 @@ Nothing of a developer's ``.env`` or shell reaches them but ``DATABASE_URL``: wi
 the tests run on SQLite, in a file, because threads and server processes share it.
 """
 
+import atexit
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -33,4 +35,6 @@ WHITENOISE_USE_FINDERS = True
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A process has its own file, so that several runs stay out of each other's way, and of a developer's data.
     DATABASES["default"]["NAME"] = ":memory:"
-    DATABASES["default"]["TEST"] = {"NAME": f"{tempfile.gettempdir()}/prepaid-test-{os.getpid()}.sqlite3"}
+    directory = tempfile.mkdtemp(prefix="prepaid-test-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    DATABASES["default"]["TEST"] = {"NAME": f"{directory}/prepaid.sqlite3"}
