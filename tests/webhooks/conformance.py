@@ -5,6 +5,7 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -114,6 +115,11 @@ class SourceConformance(ABC):
         assert kept.handled_at is not None
         assert effect.count == 1
 
+    def test_sender_may_accept_any_media_type(self, effect: Effect):
+        headers = self.sign(self.body(), at=timezone.now()) | {"accept": "text/html"}
+
+        assert self.post(self.body(), headers).status_code == 200
+
     def test_delivery_again_has_no_second_effect(self, effect: Effect):
         body = self.body()
 
@@ -125,28 +131,11 @@ class SourceConformance(ABC):
     @pytest.mark.django_db(transaction=True)
     def test_eight_deliveries_at_once_have_one_effect(self, effect: Effect):
         body = self.body()
-        statuses = self.at_once(8, lambda: self.send(body).status_code)
+
+        statuses = at_once([lambda: self.send(body).status_code] * 8)
 
         assert statuses == [200] * 8
         assert (effect.count, InboundEvent.objects.get().status) == (1, InboundEvent.Status.HANDLED)
-
-    def at_once(self, count: int, deliver: Callable[[], int]) -> list[int]:
-        statuses: list[int] = []
-        start = threading.Barrier(count)
-
-        def run() -> None:
-            try:
-                start.wait()
-                statuses.append(deliver())
-            finally:
-                connection.close()
-
-        threads = [threading.Thread(target=run) for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return statuses
 
     def test_forged_signature_is_refused(self, effect: Effect):
         self.assert_refused(self.send(self.body(), secret=NEXT_SECRET), 400, "invalid_signature")
@@ -299,6 +288,21 @@ class SourceConformance(ABC):
         for headers in self.malformed(self.sign(self.body(), at=now)):
             with pytest.raises(PrepaidError):
                 self.source.verify(self.body(), headers, now=now)
+
+
+def at_once(deliveries: list[Callable[[], Any]]) -> list[Any]:
+    """Run each of ``deliveries`` in a thread of its own, all starting together, and return their results."""
+    start = threading.Barrier(len(deliveries))
+
+    def run(deliver: Callable[[], Any]) -> Any:
+        start.wait()
+        try:
+            return deliver()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(deliveries)) as pool:
+        return list(pool.map(run, deliveries))
 
 
 def spoilt(text: str) -> st.SearchStrategy[str]:

@@ -3,6 +3,7 @@ import hashlib
 import hmac
 import itertools
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from accounts.models import Customer, User
 from accounts.services import principal_of_person, provision_user
 from credits.services import account_of
 from tests import factories
-from tests.webhooks.conformance import EVENT_ID, SECRET, TYPE, SourceConformance
+from tests.webhooks.conformance import EVENT_ID, SECRET, TYPE, SourceConformance, at_once
 from webhooks import services
 from webhooks.errors import WebhookNotHandled
 from webhooks.models import InboundEvent
@@ -139,6 +140,11 @@ def kept(payload: Payload) -> InboundEvent:
     )
 
 
+def address(**changes: Any) -> Payload:
+    verified = {"status": "verified", "strategy": "email_code"}
+    return {"id": "idn_1", "email_address": "ada@example.com", "verification": verified} | changes
+
+
 def user_data(email: str = "ada@example.com", at: int = 0, **more: Any) -> Payload:
     return {
         "object": "user",
@@ -147,8 +153,8 @@ def user_data(email: str = "ada@example.com", at: int = 0, **more: Any) -> Paylo
         "last_name": "Lovelace",
         "primary_email_address_id": "idn_1",
         "email_addresses": [
-            {"id": "idn_0", "email_address": "other@example.com", "verification": {"status": "verified"}},
-            {"id": "idn_1", "email_address": email, "verification": {"status": "verified", "strategy": "email_code"}},
+            address(id="idn_0", email_address="other@example.com"),
+            address(email_address=email),
         ],
         "updated_at": EPOCH + at,
         "created_at": EPOCH,
@@ -176,6 +182,15 @@ class TestUsers:
         assert User.objects.get(external_id=USER_ID).pk == user.pk
         assert seen() == ("ada@example.com", "Ada Lovelace", True, "Ada Lovelace", 1)
 
+    @pytest.mark.django_db(transaction=True)
+    def test_news_about_a_new_user_that_comes_all_at_once_makes_one_user(self, now: datetime):
+        def telling(at: int) -> Callable[[], str]:
+            return lambda: tell("user.updated", user_data(first_name=f"Ada {at}", at=at), now)
+
+        at_once([telling(at) for at in range(8)])
+
+        assert seen() == ("ada@example.com", "Ada 7 Lovelace", True, "Ada 7 Lovelace", 1)
+
     def test_older_news_does_not_replace_newer(self, now: datetime):
         tell("user.updated", user_data(first_name="Augusta", at=2), now)
         tell("user.updated", user_data(first_name="Ada", at=1), now)
@@ -191,14 +206,10 @@ class TestUsers:
             {"email_addresses": []},
             {"email_addresses": None},
             {"email_addresses": ["ada@example.com", None, {}, {"id": "idn_1"}]},
-            {"email_addresses": [{"id": "idn_1", "email_address": "ada@example.com", "verification": None}]},
-            {"email_addresses": [{"id": "idn_1", "email_address": "a@b.c", "verification": {"status": "unverified"}}]},
-            {
-                "email_addresses": [
-                    {"id": "idn_1", "email_address": "no address", "verification": {"status": "verified"}}
-                ]
-            },
-            {"email_addresses": [{"id": "idn_1", "email_address": 7, "verification": {"status": "verified"}}]},
+            {"email_addresses": [address(verification=None)]},
+            {"email_addresses": [address(verification={"status": "unverified"})]},
+            {"email_addresses": [address(email_address="no address")]},
+            {"email_addresses": [address(email_address=7)]},
         ],
     )
     def test_without_a_verified_primary_address_there_is_none(self, changes: Payload, now: datetime):

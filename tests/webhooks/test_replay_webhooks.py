@@ -73,7 +73,7 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(effect: Effect):
 @pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
 def test_one_that_fails_again_does_not_stop_the_others(effect: Effect, arguments: list[str]):
     effect.broken = True
-    event("evt_failed", Status.FAILED)
+    failed = event("evt_failed", Status.FAILED)
     event("evt_other", Status.RECEIVED, type="conformance.unknown")
     out = StringIO()
 
@@ -82,6 +82,8 @@ def test_one_that_fails_again_does_not_stop_the_others(effect: Effect, arguments
 
     assert out.getvalue().splitlines()[0] == f"stripe evt_failed {TYPE}: failed: ValueError"
     assert statuses() == [Status.FAILED, Status.RECEIVED if arguments else Status.IGNORED]
+    failed.refresh_from_db()
+    assert failed.attempts == (0 if arguments else 1)
     assert Customer.objects.count() == 0
 
 
