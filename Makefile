@@ -66,8 +66,8 @@ bench: $(DEV)
 	$(POSTGRESQL) $(BIN)/python -m benchmarks
 
 lock: $(DEV)
-	$(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
-	$(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
 
 # What is installed, stamped: the second time costs nothing.
 
