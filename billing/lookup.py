@@ -22,7 +22,7 @@ KEYS = """
     FROM {rows}
     JOIN accounts_apikey key ON key.digest = rows.digest
     JOIN accounts_customer customer ON customer.id = key.customer_id
-    LEFT JOIN accounts_user person ON person.id = customer.user_id
+    LEFT JOIN accounts_user person ON person.id = COALESCE(customer.user_id, key.created_by_id)
     LEFT JOIN credits_account account ON account.customer_id = customer.id AND account.currency = 'credits'
 """
 PEOPLE = """
@@ -80,7 +80,7 @@ def _caller(
     revoked_at: datetime | None,
     last_used_at: datetime | None,
 ) -> Caller:
-    """A team has nobody who could be inactive; SQLite's booleans are 0 and 1."""
+    """Behind a team's key that nobody made there is nobody who could be inactive; SQLite's booleans are 0 and 1."""
     return Caller(
         customer_id=customer_id,
         account_id=account_id,
