@@ -9,12 +9,13 @@ import hashlib
 import logging
 from contextlib import aclosing
 from functools import lru_cache
+from typing import Any
 
 import orjson
 from django.conf import settings
 
 from accounts.authentication import Credential
-from accounts.errors import InternalServerError, PrepaidError
+from accounts.errors import InternalServerError, MalformedJson, PrepaidError
 from accounts.requests import accept_request_id
 from ai import providers
 from ai.authentication import authenticate
@@ -73,9 +74,10 @@ class Exchange:
         :raises PrepaidError: any refusal, as long as nothing has been sent
         """
         provider = providers.current()
+        payload = encoded(wanted.payload)
         call = await desk().admit(credential, wanted, provider=provider.name, request_id=self._request_id)
         async with Settlement(call, provider) as settlement:
-            body = orjson.dumps({**wanted.payload, "user": opaque_user(call.customer_id)})
+            body = b"".join((payload, b',"user":"', opaque_user(call.customer_id).encode(), b'"}'))
             async with aclosing(await provider.open(wanted.path, body)) as answer:
                 if answer.content_type.startswith("text/event-stream"):
                     await self._stream(answer, settlement, wanted)
@@ -186,6 +188,19 @@ class Exchange:
 
     def _id_header(self) -> tuple[bytes, bytes]:
         return (b"x-request-id", self._request_id.encode())
+
+
+def encoded(payload: dict[str, Any]) -> memoryview:
+    """
+    Return ``payload`` as JSON without its ``user`` and without its last brace: who asks is told when that is known.
+
+    :raises MalformedJson: if it is nested more deeply than can be written
+    """
+    try:
+        body = orjson.dumps({name: value for name, value in payload.items() if name != "user"})
+    except TypeError as error:
+        raise MalformedJson("The body is nested too deeply.") from error
+    return memoryview(body)[:-1]
 
 
 @lru_cache(maxsize=4096)
