@@ -54,8 +54,10 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
 
 
 async def on_http_exception(request: Request, exception: Exception) -> Response:
-    missing = isinstance(exception, HTTPException) and exception.status_code == 404
-    return refused(request, NotFound() if missing else MethodNotAllowed())
+    assert isinstance(exception, HTTPException), "registered for these alone"
+    if exception.status_code == 404:
+        return refused(request, NotFound())
+    return refused(request, MethodNotAllowed(headers=dict(exception.headers or {})))
 
 
 async def on_refusal(request: Request, exception: Exception) -> Response:
