@@ -60,19 +60,17 @@ async def _read(headers: Mapping[str, str], receive: Receive, limit: int) -> byt
     declared = headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared[:20]) > limit:
         raise BodyTooLarge(f"The body is longer than {limit} bytes. Send less, or pass files by URL.")
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body") and message["type"] == "http.request":
-        return body
-    pieces = bytearray(body)
-    while message["type"] == "http.request" and message.get("more_body"):
+    pieces, size, more = [], 0, True
+    while more:
         message = await receive()
-        pieces += message.get("body", b"")
-        if len(pieces) > limit:
+        if message["type"] != "http.request":
+            raise ClientGone
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > limit:
             raise BodyTooLarge(f"The body is longer than {limit} bytes. Send less, or pass files by URL.")
-    if message["type"] != "http.request":
-        raise ClientGone
-    return bytes(pieces)
+        more = message.get("more_body", False)
+    return b"".join(pieces)
 
 
 def invalid(field: str, message: str, code: str) -> ValidationFailed:
