@@ -18,8 +18,10 @@ class ChatCompletions(Protocol):
 
     def read(self, payload: dict[str, Any]) -> Wanted:
         model = payload.get("model")
-        if not isinstance(model, str) or not 0 < len(model) <= LONGEST_MODEL:
-            raise invalid("body.model", "Name a model, such as openai/gpt-4o-mini; GET /v1/models lists them.", "invalid_model")
+        if not isinstance(model, str) or not 0 < len(model) <= LONGEST_MODEL or not model.isprintable():
+            raise invalid(
+                "body.model", "Name a model, such as openai/gpt-4o-mini; GET /v1/models lists them.", "invalid_model"
+            )
         messages = payload.get("messages")
         if not isinstance(messages, list) or not messages:
             raise invalid("body.messages", "Send at least one message.", "invalid_messages")

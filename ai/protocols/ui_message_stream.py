@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import orjson
 from django.conf import settings
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from accounts.errors import PrepaidError
 from ai.errors import ProviderBrokeOff
-from ai.http import EVENT_STREAM, Headers
+from ai.http import EVENT_STREAM, Headers, invalid
 from ai.protocols import errors
 from ai.protocols.base import Protocol, Translator, Wanted
 from ai.protocols.bodies import Body, validated
@@ -56,7 +56,7 @@ class Attachment(Body):
 
 
 class ChatBody(Body):
-    model: str = Field("", max_length=200)
+    model: str = Field("", max_length=200, validate_default=True)
     messages: list[UIMessage] = Field(min_length=1, max_length=MOST_MESSAGES)
     temperature: float = Field(DEFAULT_TEMPERATURE, ge=0, le=2)
     attachments: list[Attachment] = Field(default_factory=list, max_length=50)
@@ -64,6 +64,13 @@ class ChatBody(Body):
     id: str | None = Field(None, max_length=500)
     trigger: str | None = Field(None, max_length=100)
     message_id: str | None = Field(None, alias="messageId", max_length=500)
+
+    @field_validator("model")
+    @classmethod
+    def is_a_name(cls, model: str) -> str:
+        if not model.isprintable():
+            raise ValueError("Name a model, such as openai/gpt-4o-mini; GET /api/ai/openrouter/models lists them.")
+        return model or settings.DEFAULT_CHAT_MODEL
 
 
 class UIMessageStream(Protocol):
@@ -80,12 +87,13 @@ class UIMessageStream(Protocol):
         if body.attachments:
             listed = "\n".join(f"- {attachment.name}: {attachment.url}" for attachment in body.attachments)
             messages.append({"role": "user", "content": f"Attachments:\n{listed}"})
-        model = body.model or settings.DEFAULT_CHAT_MODEL
-        chat = {"model": model, "messages": messages, "temperature": body.temperature, "stream": True}
+        if not messages:
+            raise invalid("body.messages", "Send at least one message with a text or a file.", "EMPTY")
+        chat = {"model": body.model, "messages": messages, "temperature": body.temperature, "stream": True}
         return Wanted(
             feature=Feature.AI_TEXT_CHAT,
             quantity=1,
-            model=model,
+            model=body.model,
             streamed=True,
             path="chat/completions",
             payload=with_usage(chat),
@@ -138,7 +146,12 @@ class UITranslator(Translator):
             metadata["creditsRemaining"] = number(receipt.available)
         start = b"" if self._started else self.feed(b"")
         return start + b"".join(
-            [*self._close(), _part(type="finish-step"), _part(type="finish", messageMetadata=metadata), b"data: [DONE]\n\n"]
+            [
+                *self._close(),
+                _part(type="finish-step"),
+                _part(type="finish", messageMetadata=metadata),
+                b"data: [DONE]\n\n",
+            ]
         )
 
     def fail(self, error: PrepaidError) -> bytes:
