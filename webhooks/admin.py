@@ -1,12 +1,11 @@
 """What the outside world told us, to be looked at."""
 
-import json
-
 from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.console import ReadOnlyPage, badge, clipped, instant
+from webhooks.masking import masked_payload
 from webhooks.models import InboundEvent
 
 STATUS_COLOURS = {"RECEIVED": "info", "HANDLED": "good", "FAILED": "bad"}
@@ -35,10 +34,6 @@ class InboundEventAdmin(ReadOnlyPage):
         ("Proof", {"fields": ["payload_digest", "conflicting_digest"], "classes": ["collapse"]}),
     ]
 
-    @admin.display(description="as it was signed, indented")
+    @admin.display(description="without addresses, names and tokens")
     def body(self, event: InboundEvent) -> SafeString:
-        try:
-            text = json.dumps(json.loads(event.payload), indent=2, ensure_ascii=False)
-        except ValueError:
-            text = event.payload
-        return format_html('<pre class="body">{}</pre>', text)
+        return format_html('<pre class="body">{}</pre>', masked_payload(event))

@@ -19,10 +19,15 @@ def console(db):
     ("payload", "shown"),
     [
         ('{"a": {"b": 1}}', "{\n  &quot;a&quot;: {\n    &quot;b&quot;: 1\n  }\n}"),
-        ("not JSON <script>", "not JSON &lt;script&gt;"),
+        (
+            '{"type": "a<b", "first_name": "<script>"}',
+            "{\n  &quot;type&quot;: &quot;•••&quot;,\n  &quot;first_name&quot;: &quot;•••&quot;\n}",
+        ),
+        ('{"<script>": 1}', "{\n  &quot;&lt;script&gt;&quot;: 1\n}"),
+        ("not JSON <script>", "•••"),
     ],
 )
-def test_the_body_of_an_event_is_shown_indented_and_escaped(console, payload, shown):
+def test_the_body_of_an_event_is_shown_masked_indented_and_escaped(console, payload, shown):
     event = InboundEvent.objects.create(
         source="clerk", event_id="msg_1", type="user.created", payload=payload, payload_digest="0" * 64
     )
