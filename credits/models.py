@@ -222,6 +222,11 @@ class LedgerEntry(models.Model):
             models.UniqueConstraint(fields=["account", "sequence"], name="entry_numbered_once_per_account"),
             models.UniqueConstraint(fields=["grant"], condition=Q(kind="GRANT"), name="entry_grants_once"),
             models.UniqueConstraint(fields=["hold", "grant", "kind"], name="entry_settles_once_per_hold_and_grant"),
+            models.UniqueConstraint(
+                fields=["account", "reference", "kind", "grant"],
+                condition=~Q(reference=""),
+                name="entry_counts_once_per_reference_and_grant",
+            ),
             models.CheckConstraint(
                 condition=Q(kind="GRANT", amount__gt=0) | (~Q(kind="GRANT") & Q(amount__lt=0)), name="entry_sign_follows_kind"
             ),

@@ -193,6 +193,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='ledgerentry',
+            constraint=models.UniqueConstraint(condition=models.Q(('reference', ''), _negated=True), fields=('account', 'reference', 'kind', 'grant'), name='entry_counts_once_per_reference_and_grant'),
+        ),
+        migrations.AddConstraint(
+            model_name='ledgerentry',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('amount__gt', 0), ('kind', 'GRANT')), models.Q(models.Q(('kind', 'GRANT'), _negated=True), ('amount__lt', 0)), _connector='OR'), name='entry_sign_follows_kind'),
         ),
         migrations.AddConstraint(
