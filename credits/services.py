@@ -9,15 +9,20 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from accounts.models import Customer
+from credits.amounts import MAXIMUM
 from credits.books import Books, HoldRequest, Resolution
 from credits.errors import DuplicateHold, InsufficientCredits, SourceConflict
 from credits.ledger import Lot, Why
 from credits.models import Account, Currency, Grant, Hold, LedgerEntry
+
+#: What an operator may write, in characters. SQLite would keep longer texts than the columns are for.
+LONGEST_REFERENCE, LONGEST_MEMO = 200, 500
 
 
 def account_of(customer: Customer, currency: str = Currency.CREDITS) -> Account:
@@ -46,6 +51,7 @@ def grant(
     One that takes effect in the future is kept and booked when its time has come.
 
     :raises SourceConflict: if ``source`` has granted before, to another account or another amount
+    :raises ValueError: if ``amount`` is not above 0, or more than the account can hold
     """
     books = Books.open([account.pk], now=now)
     first = Grant.objects.filter(source=source).first()
@@ -53,6 +59,8 @@ def grant(
         if (first.account_id, first.amount) != (account.pk, amount):
             raise SourceConflict
         return first
+    if not 0 < amount <= MAXIMUM - books.by_account[account.pk].balance:
+        raise ValueError("A grant gives something, and no more than the account can hold.")
     given = Grant(
         account=account,
         category=category,
@@ -102,9 +110,7 @@ def debit(
     return list(entries.order_by("sequence"))
 
 
-def adjust(
-    *, account: Account, amount: int, reference: str, memo: str, actor: str, now: datetime
-) -> list[LedgerEntry]:
+def adjust(*, account: Account, amount: int, reference: str, memo: str, actor: str, now: datetime) -> list[LedgerEntry]:
     """
     Correct a balance by the signed ``amount``, once per ``reference``. Returns the entries that do it.
 
@@ -112,10 +118,15 @@ def adjust(
 
     :raises InsufficientCredits: if more is taken than is available
     :raises SourceConflict: if ``reference`` has adjusted by another amount before
-    :raises ValueError: if ``amount`` is 0
+    :raises ValueError: if ``amount`` is 0 or more than the account can hold, or if ``reference`` or ``memo``
+        is empty or too long
     """
     if amount == 0:
         raise ValueError("An adjustment of nothing changes nothing.")
+    if not (0 < len(reference.strip()) and len(reference) <= LONGEST_REFERENCE):
+        raise ValueError(f"An adjustment needs a reference of at most {LONGEST_REFERENCE} characters.")
+    if not (0 < len(memo.strip()) and len(memo) <= LONGEST_MEMO):
+        raise ValueError(f"An adjustment needs a memo of at most {LONGEST_MEMO} characters.")
     source = f"adjustment:{account.pk}:{reference}"
     with transaction.atomic():
         Account.objects.select_for_update().get(pk=account.pk)
@@ -162,29 +173,27 @@ def place_holds(requests: Sequence[HoldRequest], *, now: datetime) -> list[Hold 
     """
     Set credits aside for each request, in their order; a refusal stands in its place.
 
-    A key that holds already returns that hold.
+    A key that holds already returns that hold; so does an id, where there is no key.
 
-    :raises DuplicateHold: if a key holds another amount already
+    :raises DuplicateHold: if it holds another amount already
     """
     books = Books.open((request.account_id for request in requests), now=now)
-    kept = _holds_by_key(requests)
-    refused: dict[str, InsufficientCredits] = {}
+    kept = _kept(requests)
+    outcomes: list[UUID | InsufficientCredits] = []
     for request in requests:
-        first = kept.get((request.account_id, request.key or request.id))
-        if first is not None:
-            if first[1] != request.amount:
-                raise DuplicateHold
-            continue
+        first = kept.get(_name(request))
         try:
-            books.hold(request)
-            kept[request.account_id, request.key or request.id] = (request.id, request.amount)
+            if first is None:
+                books.hold(request)
+                first = kept[_name(request)] = (request.id, request.account_id, request.amount)
+            if first[1:] != (request.account_id, request.amount):
+                raise DuplicateHold
+            outcomes.append(UUID(first[0]))
         except InsufficientCredits as refusal:
-            refused[request.id] = refusal
+            outcomes.append(refusal)
     books.save()
-    found = {hold.pk.hex: hold for hold in Hold.objects.filter(pk__in=[id_ for id_, _ in kept.values()])}
-    return [
-        refused.get(request.id) or found[kept[request.account_id, request.key or request.id][0]] for request in requests
-    ]
+    holds = Hold.objects.in_bulk([outcome for outcome in outcomes if isinstance(outcome, UUID)])
+    return [holds[outcome] if isinstance(outcome, UUID) else outcome for outcome in outcomes]
 
 
 @transaction.atomic
@@ -237,12 +246,20 @@ def open_for_holds(hold_ids: Sequence[str], *, now: datetime) -> Books:
     return Books.open(accounts, hold_ids, now=now)
 
 
-def _holds_by_key(requests: Sequence[HoldRequest]) -> dict[tuple[int, str], tuple[str, int]]:
-    wanted = Hold.objects.filter(
-        account__in={request.account_id for request in requests}, key__in={request.key for request in requests if request.key}
-    )
-    return {
-        (account_id, str(key)): (id_.hex, amount)
-        for account_id, key, id_, amount in wanted.values_list("account_id", "key", "id", "amount")
-    }
+def _name(request: HoldRequest) -> tuple[int, str] | str:
+    """What may hold once: the key in its account, or the id where there is no key."""
+    return request.id if request.key is None else (request.account_id, request.key)
 
+
+def _kept(requests: Sequence[HoldRequest]) -> dict[tuple[int, str] | str, tuple[str, int, int]]:
+    """The holds there are by their names: id, account and amount."""
+    accounts = {request.account_id for request in requests}
+    keys = {request.key for request in requests if request.key is not None}
+    ids = {request.id for request in requests if request.key is None}
+    found = Hold.objects.filter(Q(account__in=accounts, key__in=keys) | Q(pk__in=ids))
+    kept: dict[tuple[int, str] | str, tuple[str, int, int]] = {}
+    for id_, account_id, key, amount in found.values_list("id", "account_id", "key", "amount"):
+        kept[id_.hex] = (id_.hex, account_id, amount)
+        if key is not None:
+            kept[account_id, key] = kept[id_.hex]
+    return kept
