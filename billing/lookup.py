@@ -43,7 +43,7 @@ def read(
 
     Whom nobody knows is missing. A customer that has no account yet gets an empty one.
     """
-    queries = [(PRICES_IN_FORCE, AT, [{"instant": now}])]
+    queries: list[rows.Query] = [(PRICES_IN_FORCE, AT, [{"instant": now}])]
     if digests:
         queries.append((KEYS, DIGEST, [{"digest": digest} for digest in digests]))
     if external_ids:
@@ -53,7 +53,7 @@ def read(
 
     unopened = {row[1] for row in found if row[2] is None}
     if unopened:
-        Account.objects.bulk_create([Account(customer_id=id_) for id_ in unopened], ignore_conflicts=True)
+        Account.objects.bulk_create([Account(customer_id=id_) for id_ in sorted(unopened)], ignore_conflicts=True)
         return read(digests, external_ids, now=now)
     return {row[0]: _caller(*row[1:]) for row in found}, terms_of(prices)
 
