@@ -91,7 +91,8 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
     with transaction.atomic():
         asking, prices = _look_up(admissions, now)
         books = Books.open(
-            {caller.account_id for caller in asking.values()} | {conclusion.call.account_id for conclusion in conclusions},
+            {caller.account_id for caller in asking.values()}
+            | {conclusion.call.account_id for conclusion in conclusions},
             [conclusion.call.hold_id for conclusion in conclusions],
             now=now,
         )

@@ -63,17 +63,19 @@ class UsageRecord(models.Model):
     request_id = models.CharField(max_length=128, blank=True)
     feature = models.CharField(max_length=50)
     quantity = models.PositiveIntegerField(default=1)
-    price = models.ForeignKey(
-        Price, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
-    )
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     status = models.CharField(max_length=9, choices=Status)
     error_code = models.CharField(max_length=50, blank=True)
 
     held = models.BigIntegerField(help_text="Set aside before the call.")
     charged = models.BigIntegerField(help_text="What it cost the customer.")
     shortfall = models.BigIntegerField(default=0, help_text="Worth more than was held: our loss.")
-    provider_cost = models.CharField(max_length=40, blank=True, help_text="US dollars, exactly as the provider reported them.")
-    provider_cost_picos = models.BigIntegerField(null=True, blank=True, help_text="The same in 10⁻¹² US dollars, for sums.")
+    provider_cost = models.CharField(
+        max_length=40, blank=True, help_text="US dollars, exactly as the provider reported them."
+    )
+    provider_cost_picos = models.BigIntegerField(
+        null=True, blank=True, help_text="The same in 10⁻¹² US dollars, for sums."
+    )
 
     provider = models.CharField(max_length=50)
     model = models.CharField(max_length=200, help_text="The model that answered, else the one asked for.")
@@ -84,7 +86,9 @@ class UsageRecord(models.Model):
     reasoning_tokens = models.BigIntegerField(null=True, blank=True)
     streamed = models.BooleanField(default=False)
     latency_ms = models.PositiveIntegerField(null=True, blank=True, help_text="From the request to the last byte.")
-    first_token_ms = models.PositiveIntegerField(null=True, blank=True, help_text="From the request to the first byte of the answer.")
+    first_token_ms = models.PositiveIntegerField(
+        null=True, blank=True, help_text="From the request to the first byte of the answer."
+    )
     created_at = models.DateTimeField(help_text="When the call was admitted.")
 
     class Meta:
@@ -97,7 +101,9 @@ class UsageRecord(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=Q(charged__gte=0, shortfall__gte=0), name="usage_is_not_negative"),
-            models.CheckConstraint(condition=~Q(status__in=["FAILED", "UNKNOWN"]) | Q(charged=0), name="usage_that_failed_is_free"),
+            models.CheckConstraint(
+                condition=~Q(status__in=["FAILED", "UNKNOWN"]) | Q(charged=0), name="usage_that_failed_is_free"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,10 +1,9 @@
-"""What billing can be asked: prices in force, and the end of a call whose process died."""
+"""What billing can be asked: the prices in force."""
 
 from datetime import datetime
 
 from billing.pricing import Terms
 from credits import rows
-
 
 PRICES_IN_FORCE = """
     SELECT price.feature, price.id, price.type, price.amount

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models import BigIntegerField, F, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
+from credits import rows
 from credits.amounts import display
 from credits.ledger import Entry, chain
 from credits.models import Account, Draw, Grant, Hold, LedgerEntry
@@ -117,14 +118,16 @@ def _chains(progress: Callable[[int], None]) -> Iterator[Finding]:
         end = ends.get(account.pk, (0, ""))
         if (account.entry_count, account.head) != end:
             kept_end = f"entry {account.entry_count} with digest {account.head[:12]}…"
-            yield Finding(f"account {account.pk}", "the end of its chain", kept_end, f"entry {end[0]} with digest {end[1][:12]}…")
+            yield Finding(
+                f"account {account.pk}", "the end of its chain", kept_end, f"entry {end[0]} with digest {end[1][:12]}…"
+            )
 
 
 def _stated(kept: LedgerEntry) -> Entry:
     return Entry(
         sequence=kept.sequence,
         grant_id=kept.grant_id,
-        hold_id=kept.hold_id and kept.hold_id.hex,
+        hold_id=None if kept.hold_id is None else rows.read_id(kept.hold_id),
         kind=kept.kind,
         amount=kept.amount,
         balance_after=kept.balance_after,

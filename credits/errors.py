@@ -12,7 +12,8 @@ class InsufficientCredits(PrepaidError):
 
     def __init__(self, *, required: int, available: int) -> None:
         super().__init__(
-            f"This needs {number(required)} credits and {number(available)} are available. Buy credits, or ask for less.",
+            f"This needs {number(required)} credits and {number(available)} are available. "
+            "Buy credits, or ask for less.",
             headers={"x-should-retry": "false"},
             required=number(required),
             available=number(available),

@@ -76,7 +76,9 @@ class Grant(models.Model):
     remaining = models.BigIntegerField(help_text="Not yet spent, expired or taken back.")
     held = models.BigIntegerField(default=0, help_text="The part of what remains that pending holds have drawn.")
     priority = models.PositiveSmallIntegerField(default=100, help_text="Lower numbers are spent first.")
-    source = models.CharField(max_length=255, unique=True, help_text="What it was given for; the same source grants once.")
+    source = models.CharField(
+        max_length=255, unique=True, help_text="What it was given for; the same source grants once."
+    )
     effective_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
     booked_at = models.DateTimeField(
@@ -95,17 +97,26 @@ class Grant(models.Model):
                 fields=["account"], condition=Q(remaining__gt=0) | Q(booked_at=None), name="grant_lots_of_account"
             ),
             models.Index(fields=["effective_at"], condition=Q(booked_at=None), name="grant_waiting_by_effect"),
-            models.Index(fields=["expires_at"], condition=Q(remaining__gt=0, expires_at__isnull=False), name="grant_lots_by_expiry"),
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(remaining__gt=0, expires_at__isnull=False),
+                name="grant_lots_by_expiry",
+            ),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="grant_gives_something"),
             models.CheckConstraint(
                 condition=Q(remaining__gte=0, remaining__lte=F("amount")), name="grant_remaining_is_part_of_it"
             ),
-            models.CheckConstraint(condition=Q(held__gte=0, held__lte=F("remaining")), name="grant_held_is_part_of_what_remains"),
-            models.CheckConstraint(condition=Q(booked_at__isnull=False) | Q(remaining=0), name="grant_waiting_gives_nothing_yet"),
             models.CheckConstraint(
-                condition=Q(expires_at=None) | Q(expires_at__gt=F("effective_at")), name="grant_expires_after_it_takes_effect"
+                condition=Q(held__gte=0, held__lte=F("remaining")), name="grant_held_is_part_of_what_remains"
+            ),
+            models.CheckConstraint(
+                condition=Q(booked_at__isnull=False) | Q(remaining=0), name="grant_waiting_gives_nothing_yet"
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at=None) | Q(expires_at__gt=F("effective_at")),
+                name="grant_expires_after_it_takes_effect",
             ),
         ]
 
@@ -125,7 +136,8 @@ class Hold(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)
     # The unique constraint is the index.
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds", db_index=False)
-    key = models.CharField(  # noqa: DJ001  (many holds have none, and none is not a key that could be taken)
+    # Many holds have no key, and none is not a key that could be taken.
+    key = models.CharField(
         max_length=255,
         null=True,
         blank=True,
@@ -135,9 +147,13 @@ class Hold(models.Model):
     settled = models.BigIntegerField(default=0)
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
     reference = models.CharField(
-        max_length=255, blank=True, help_text="The other side's id of what this pays for, such as the provider's generation."
+        max_length=255,
+        blank=True,
+        help_text="The other side's id of what this pays for, such as the provider's generation.",
     )
-    context = models.JSONField(default=dict, help_text="What the holder needs to resolve it without the process that held it.")
+    context = models.JSONField(
+        default=dict, help_text="What the holder needs to resolve it without the process that held it."
+    )
     expires_at = models.DateTimeField(help_text="Until when its process answers for it; later the worker resolves it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     resolved_at = models.DateTimeField(null=True, blank=True)
@@ -149,7 +165,9 @@ class Hold(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "key"], name="hold_once_per_account_and_key"),
             models.CheckConstraint(condition=Q(amount__gte=0), name="hold_amount_is_not_negative"),
-            models.CheckConstraint(condition=Q(settled__gte=0, settled__lte=F("amount")), name="hold_is_the_ceiling_of_what_it_settles"),
+            models.CheckConstraint(
+                condition=Q(settled__gte=0, settled__lte=F("amount")), name="hold_is_the_ceiling_of_what_it_settles"
+            ),
             models.CheckConstraint(
                 condition=Q(status="PENDING", resolved_at=None, settled=0)
                 | Q(status="SETTLED", resolved_at__isnull=False)
@@ -228,10 +246,13 @@ class LedgerEntry(models.Model):
                 name="entry_counts_once_per_reference_and_grant",
             ),
             models.CheckConstraint(
-                condition=Q(kind="GRANT", amount__gt=0) | (~Q(kind="GRANT") & Q(amount__lt=0)), name="entry_sign_follows_kind"
+                condition=Q(kind="GRANT", amount__gt=0) | (~Q(kind="GRANT") & Q(amount__lt=0)),
+                name="entry_sign_follows_kind",
             ),
             models.CheckConstraint(condition=Q(balance_after__gte=0), name="entry_leaves_no_debt"),
-            models.CheckConstraint(condition=~Q(kind="USAGE") | Q(hold__isnull=False), name="entry_of_usage_names_its_hold"),
+            models.CheckConstraint(
+                condition=~Q(kind="USAGE") | Q(hold__isnull=False), name="entry_of_usage_names_its_hold"
+            ),
         ]
 
     def __str__(self) -> str:

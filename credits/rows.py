@@ -22,6 +22,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 Row = Mapping[str, Any]
 Columns = tuple[tuple[str, str], ...]
 Found = list[tuple[Any, ...]]
+Query = tuple[str, Columns, Sequence[Row]]
 
 #: PostgreSQL's types of the columns that statements name. An INSTANT is a datetime in UTC.
 BIGINT, TEXT, UUID_, INSTANT, JSON, BOOLEAN = "bigint", "text", "uuid", "timestamptz", "jsonb", "boolean"
@@ -38,7 +39,7 @@ def table_of(columns: Columns, vendor: str) -> str:
         typed = ", ".join(f"{name} {type_}" for name, type_ in columns)
         return f"json_to_recordset(%s::json) AS rows({typed})"
     picked = ", ".join(f"{_picked(name, type_)} AS {name}" for name, type_ in columns)
-    return f"(SELECT {picked} FROM json_each(%s)) AS rows"
+    return f"(SELECT {picked} FROM json_each(%s)) AS rows"  # noqa: S608 (no caller's text)
 
 
 def _picked(name: str, type_: str) -> str:
@@ -88,7 +89,7 @@ def select(sql: str, columns: Columns, rows: Sequence[Row]) -> Found:
     return select_all((sql, columns, rows))[0]
 
 
-def select_all(*queries: tuple[str, Columns, Sequence[Row]]) -> list[Found]:
+def select_all(*queries: Query) -> list[Found]:
     """
     Return what each of ``queries`` finds. They run in their order, each on what is committed when it begins.
 

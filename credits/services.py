@@ -123,9 +123,9 @@ def adjust(*, account: Account, amount: int, reference: str, memo: str, actor: s
     """
     if amount == 0:
         raise ValueError("An adjustment of nothing changes nothing.")
-    if not (0 < len(reference.strip()) and len(reference) <= LONGEST_REFERENCE):
+    if not reference.strip() or len(reference) > LONGEST_REFERENCE:
         raise ValueError(f"An adjustment needs a reference of at most {LONGEST_REFERENCE} characters.")
-    if not (0 < len(memo.strip()) and len(memo) <= LONGEST_MEMO):
+    if not memo.strip() or len(memo) > LONGEST_MEMO:
         raise ValueError(f"An adjustment needs a memo of at most {LONGEST_MEMO} characters.")
     source = f"adjustment:{account.pk}:{reference}"
     with transaction.atomic():
@@ -163,7 +163,7 @@ def new_hold_id() -> str:
     Version 7 (RFC 9562): 48 bits of milliseconds, so that new rows lie side by side in the
     index, then 74 random bits.
     """
-    bits = random.getrandbits(74)  # noqa: S311  (it must be new, not secret: a hold is shown to its customer only)
+    bits = random.getrandbits(74)  # new, not secret: a hold is shown to its customer only
     milliseconds = time.time_ns() // 1_000_000
     return f"{milliseconds:012x}7{bits >> 62:03x}{8 | (bits >> 60 & 3):x}{bits & (1 << 60) - 1:015x}"
 

@@ -28,7 +28,11 @@ class Command(BaseCommand):
         ).order_by("account_id", "pk")
         if options["dry_run"]:
             for grant in due.select_related("account__customer").iterator():
-                what = "takes effect" if grant.booked_at is None else f"expires with {display(grant.remaining - grant.held)}"
+                what = (
+                    "takes effect"
+                    if grant.booked_at is None
+                    else f"expires with {display(grant.remaining - grant.held)}"
+                )
                 self.stdout.write(f"Grant {grant.pk} of {grant.account} {what}.")
             return
         accounts = list(due.values_list("account_id", flat=True).distinct().order_by("account_id"))

@@ -42,7 +42,9 @@ class Command(BaseCommand):
         if pending:
             self.stdout.write("\nHeld:")
         for hold in pending:
-            self.stdout.write(f"  {display(hold.amount)} since {hold.created_at:%Y-%m-%d %H:%M:%S} UTC {hold.reference}")
+            self.stdout.write(
+                f"  {display(hold.amount)} since {hold.created_at:%Y-%m-%d %H:%M:%S} UTC {hold.reference}"
+            )
 
     def _entries(self, account: Account, count: int) -> None:
         self.stdout.write(f"\nThe newest of {account.entry_count} entries:")
