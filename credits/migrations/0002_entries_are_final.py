@@ -3,6 +3,9 @@ Triggers that refuse to change or delete a ledger entry, on both databases.
 
 On PostgreSQL they are ENABLE ALWAYS, so that neither a cascade, nor the owner, nor
 ``session_replication_role = replica`` passes them by; TRUNCATE has a trigger of its own.
+
+On SQLite, INSERT OR REPLACE deletes the rows that are in its way without firing a DELETE
+trigger, so whatever is in the way of a new entry refuses it before.
 """
 
 from typing import Any
@@ -33,6 +36,19 @@ SQLITE = [
     CREATE TRIGGER credits_entry_is_not_deleted BEFORE DELETE ON credits_ledgerentry
     BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END
     """,
+    f"""
+    CREATE TRIGGER credits_entry_is_not_replaced BEFORE INSERT ON credits_ledgerentry
+    WHEN EXISTS (
+        SELECT 1 FROM credits_ledgerentry kept
+        WHERE kept.id = NEW.id
+           OR (kept.account_id = NEW.account_id AND kept.sequence = NEW.sequence)
+           OR (kept.grant_id = NEW.grant_id AND kept.kind = 'GRANT' AND NEW.kind = 'GRANT')
+           OR (kept.hold_id = NEW.hold_id AND kept.grant_id = NEW.grant_id AND kept.kind = NEW.kind)
+           OR (kept.account_id = NEW.account_id AND kept.reference = NEW.reference AND kept.reference <> ''
+               AND kept.kind = NEW.kind AND kept.grant_id = NEW.grant_id)
+    )
+    BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END
+    """,  # noqa: S608 (no caller's text)
 ]
 
 
@@ -49,6 +65,7 @@ def undo(apps: Any, schema_editor: Any) -> None:
     else:
         schema_editor.execute("DROP TRIGGER credits_entry_is_not_updated")
         schema_editor.execute("DROP TRIGGER credits_entry_is_not_deleted")
+        schema_editor.execute("DROP TRIGGER credits_entry_is_not_replaced")
 
 
 class Migration(migrations.Migration):
