@@ -8,6 +8,7 @@ The gateway: an ASGI application of its own beside Django, for the paths that ca
 The hot endpoints are plain ASGI (``ai.relay``) and found by their path; Starlette does the rest.
 """
 
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -45,6 +46,8 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
     """Start the provider's pool; at the end let open answers be settled, then empty the ledger's queue."""
     provider = providers.current()
     await provider.start()
+    gc.collect()
+    gc.freeze()  # what has been imported stays: no collection walks through it again
     yield
     deadline = time.monotonic() + settings.SHUTDOWN_DRAIN_SECONDS
     await drain(settings.SHUTDOWN_DRAIN_SECONDS)
