@@ -36,14 +36,21 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(unique=True, null=True, blank=True)
     name = models.CharField(max_length=200, blank=True)
     external_id = models.CharField(
-        max_length=255, unique=True, null=True, blank=True, help_text="The identity provider's id, such as Clerk's user_…"
+        max_length=255,
+        unique=True,
+        null=True,
+        blank=True,
+        help_text="The identity provider's id, such as Clerk's user_…",
     )
     is_active = models.BooleanField(default=True, help_text="An inactive user can do nothing, with any credential.")
     is_staff = models.BooleanField(default=False, help_text="May open the admin.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
     external_updated_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Of the identity provider's news that name and e-mail are from."
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Of the identity provider's news that name and e-mail are from.",
     )
     deleted_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Set when the identity provider says that the user is gone."
@@ -80,12 +87,20 @@ class Customer(models.Model):
     kind = models.CharField(max_length=10, choices=Kind)
     name = models.CharField(max_length=200)
     user = models.OneToOneField(
-        User, on_delete=models.PROTECT, null=True, blank=True, related_name="personal_customer",
+        User,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="personal_customer",
         help_text="Whose personal customer this is; empty for a team.",
     )
     members = models.ManyToManyField(User, through="Membership", related_name="customers")
     external_id = models.CharField(
-        max_length=255, unique=True, null=True, blank=True, help_text="The identity provider's id of the team, such as Clerk's org_…"
+        max_length=255,
+        unique=True,
+        null=True,
+        blank=True,
+        help_text="The identity provider's id of the team, such as Clerk's org_…",
     )
     suspended_at = models.DateTimeField(null=True, blank=True, help_text="Set while the customer may spend nothing.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -158,7 +173,8 @@ class ApiKey(models.Model):
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(expires_at=None) | Q(expires_at__gt=F("created_at")), name="api_key_expires_after_it_was_made"
+                condition=Q(expires_at=None) | Q(expires_at__gt=F("created_at")),
+                name="api_key_expires_after_it_was_made",
             ),
         ]
 

@@ -28,14 +28,17 @@ class Desk:
             capacity=settings.LEDGER_QUEUE_SIZE,
         )
 
-    async def admit(self, credential: Credential, wanted: Wanted, *, provider: str, request_id: str) -> Call:
+    async def admit(
+        self, credential: Credential, wanted: Wanted, *, provider: str, request_id: str, session_id: str | None = None
+    ) -> Call:
         """
-        Hold what the call may cost.
+        Hold what the call may cost: of the account, or of the session hold ``session_id``.
 
         :raises PrepaidError: any refusal of ``billing.admission.decide``; an unknown key; a busy or unreachable ledger
         """
         admit = partial(
             Admit,
+            session_id=session_id,
             key_digest=credential.key_digest,
             external_id=credential.external_id,
             request_id=request_id,

@@ -33,10 +33,12 @@ class Admit:
     """
     Ask for ``quantity`` of ``feature``. Its outcome is a ``Call``, or the refusal.
 
-    One of ``key_digest`` and ``external_id`` says who asks.
+    One of ``key_digest`` and ``external_id`` says who asks. With ``session_id`` the call is paid from that
+    session hold instead of the account.
     """
 
     hold_id: str
+    session_id: str | None
     key_digest: str
     external_id: str
     impersonated: bool
@@ -93,7 +95,7 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
         books = Books.open(
             {caller.account_id for caller in asking.values()}
             | {conclusion.call.account_id for conclusion in conclusions},
-            [conclusion.call.hold_id for conclusion in conclusions],
+            {conclusion.call.hold_id for conclusion in conclusions} | _sessions(admissions, conclusions),
             now=now,
         )
         usage = []
@@ -126,6 +128,12 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
     return [outcomes.get(id(operation)) for operation in operations]
 
 
+def _sessions(admissions: Sequence[Admit], conclusions: Sequence[Conclude]) -> set[str]:
+    ids = {admission.session_id for admission in admissions}
+    ids |= {conclusion.call.session_id for conclusion in conclusions}
+    return {id_ for id_ in ids if id_ is not None}
+
+
 def _look_up(admissions: Sequence[Admit], now: datetime) -> tuple[dict[str, Caller], dict[str, Terms]]:
     if not admissions:
         return {}, {}
@@ -141,14 +149,15 @@ def _admit(
         return InvalidApiKey() if admission.key_digest else UnknownPerson()
     if admission.impersonated:
         return PermissionDenied("Whoever acts in another's name may look, but not spend.")
-    available = books.by_account[caller.account_id].available
     try:
+        available = books.available(caller.account_id, admission.session_id)
         amount = decide(caller, terms, quantity=admission.quantity, available=available, now=now)
     except PrepaidError as refusal:
         return refusal
     assert terms is not None, "a feature without a price is refused"
     call = Call(
         hold_id=admission.hold_id,
+        session_id=admission.session_id,
         account_id=caller.account_id,
         customer_id=caller.customer_id,
         key_id=caller.key_id,
@@ -171,6 +180,8 @@ def _admit(
             amount=amount,
             expires_at=now + admission.lifetime,
             context=call,
+            parent_id=call.session_id,
+            lapse=Hold.Lapse.RESOLVE.value,
         )
     )
     return call

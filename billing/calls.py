@@ -22,6 +22,7 @@ class Call:
     """An admitted call, JSON as it stands. ``held`` and ``terms.amount`` are in units of 10⁻⁷ credit."""
 
     hold_id: str
+    session_id: str | None
     account_id: int
     customer_id: int
     key_id: int | None

@@ -16,9 +16,11 @@ from django.db.models.functions import Coalesce
 from credits import rows
 from credits.amounts import display
 from credits.ledger import Entry, chain
-from credits.models import Account, Draw, Grant, Hold, LedgerEntry
+from credits.models import Account, Draw, Grant, Hold, LedgerEntry, Reversal
 
 ENTRIES_A_READ = 2000
+#: The kinds of entries that a reversal makes; they name it by its key.
+REVERSALS = ("REFUND", "DISPUTE", "DEBT", "REINSTATE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ def findings(progress: Callable[[int], None]) -> Iterator[Finding]:
 def _sums() -> Iterator[Finding]:
     accounts = Account.objects.annotate(
         posted=_total(LedgerEntry.objects.all(), "account", "amount"),
-        promised=_total(Hold.objects.filter(status=Hold.Status.PENDING), "account", "amount"),
+        promised=_total(Hold.objects.filter(status=Hold.Status.PENDING), "account", "amount")
+        - _total(Hold.objects.filter(status=Hold.Status.PENDING), "account", "lent"),
+        unpaid=_total(Reversal.objects.all(), "account", "owed"),
         left=_total(Grant.objects.all(), "account", "remaining"),
     )
     grants = Grant.objects.annotate(
@@ -62,9 +66,13 @@ def _sums() -> Iterator[Finding]:
         claimed=_total(Draw.objects.filter(hold__status=Hold.Status.PENDING), "grant", "amount"),
     )
     holds = Hold.objects.annotate(
-        drawn=_total(Draw.objects.all(), "hold", "amount"),
+        drawn=_total(Draw.objects.all(), "hold", "amount") + F("lent"),
+        borrowed=_total(Hold.objects.filter(status=Hold.Status.PENDING), "parent", "amount")
+        + _total(Hold.objects.all(), "parent", "settled"),
         spent=-_total(LedgerEntry.objects.all(), "hold", "amount"),
     )
+    named = LedgerEntry.objects.filter(account=OuterRef("account"), reference=OuterRef("key"), kind__in=REVERSALS)
+    reversals = Reversal.objects.annotate(moved=-_sum(named, "account", "amount"))
     yield from _differences(accounts, "balance", "posted", "the sum of its entries")
     yield from _differences(accounts, "balance", "left", "what is left of its grants")
     yield from _differences(accounts, "held", "promised", "the sum of its pending holds")
@@ -72,6 +80,9 @@ def _sums() -> Iterator[Finding]:
     yield from _differences(grants, "held", "claimed", "what pending holds have drawn")
     yield from _differences(holds, "amount", "drawn", "the sum of its draws")
     yield from _differences(holds, "settled", "spent", "the sum of its entries")
+    yield from _differences(holds, "lent", "borrowed", "what is drawn from it")
+    yield from _differences(accounts, "owed", "unpaid", "the sum of its reversals")
+    yield from _differences(reversals, "taken", "moved", "the sum of its entries")
 
 
 def _differences(rows: QuerySet[Any], kept: str, proved: str, meaning: str) -> Iterator[Finding]:
@@ -86,7 +97,11 @@ def _differences(rows: QuerySet[Any], kept: str, proved: str, meaning: str) -> I
 
 def _total(rows: QuerySet[Any], by: str, amount: str) -> Coalesce:
     """The sum of ``amount`` over those of ``rows`` whose ``by`` is the outer row."""
-    summed = rows.filter(**{by: OuterRef("pk")}).order_by().values(by).annotate(total=Sum(amount)).values("total")
+    return _sum(rows.filter(**{by: OuterRef("pk")}), by, amount)
+
+
+def _sum(rows: QuerySet[Any], by: str, amount: str) -> Coalesce:
+    summed = rows.order_by().values(by).annotate(total=Sum(amount)).values("total")
     return Coalesce(Subquery(summed, output_field=BigIntegerField()), Value(0))
 
 

@@ -10,15 +10,15 @@ However many holds and settlements there are, ``open`` and ``save`` are a handfu
 statements each. This is the only way that money moves.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from credits import rows
-from credits.errors import HoldNotFound
-from credits.ledger import Book, Draw, Lot, Why
-from credits.models import Hold
+from credits.errors import HoldIsOver, HoldNotFound, InsufficientCredits
+from credits.ledger import Book, Debt, Draw, Lot, Why, burn_order
+from credits.models import Grant, Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class HoldRequest:
     Credits to set aside. ``id`` is a UUID in 32 hexadecimal digits, ``amount`` is in units.
 
     ``key`` is the caller's idempotency key, if there is one; ``context`` is what a worker needs to resolve
-    the hold: a dictionary or a dataclass that can be written as JSON.
+    the hold: a dictionary or a dataclass that can be written as JSON. With ``parent_id`` it is drawn from
+    that session hold instead of the account. ``lapse`` says what happens when its time is over.
     """
 
     id: str
@@ -36,6 +37,8 @@ class HoldRequest:
     amount: int
     expires_at: datetime
     context: Any = field(default_factory=dict)
+    parent_id: str | None = None
+    lapse: str = Hold.Lapse.RELEASE.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,16 @@ class KeptHold:
     settled: int
     status: str
     reference: str
-    draws: list[Draw]
+    expires_at: datetime
+    parent_id: str | None
+    lent: int
+    draws: dict[int, int]
+    draw_ids: dict[int, int]
+
+    @property
+    def free(self) -> int:
+        """What a session hold can still lend."""
+        return self.amount - self.lent
 
 
 ACCOUNT = (
@@ -86,7 +98,10 @@ NEW_HOLD = (
     ("key", rows.TEXT),
     ("amount", rows.BIGINT),
     ("settled", rows.BIGINT),
+    ("parent_id", rows.UUID_),
+    ("lent", rows.BIGINT),
     ("status", rows.TEXT),
+    ("lapse", rows.TEXT),
     ("reference", rows.TEXT),
     ("context", rows.JSON),
     ("expires_at", rows.INSTANT),
@@ -96,9 +111,13 @@ RESOLVED_HOLD = (
     ("id", rows.UUID_),
     ("status", rows.TEXT),
     ("settled", rows.BIGINT),
+    ("lent", rows.BIGINT),
     ("reference", rows.TEXT),
     ("resolved_at", rows.INSTANT),
 )
+LENT = (("id", rows.UUID_), ("lent", rows.BIGINT))
+LENT_DRAW = (("id", rows.BIGINT), ("amount", rows.BIGINT))
+PAID_REVERSAL = (("id", rows.BIGINT), ("taken", rows.BIGINT), ("owed", rows.BIGINT))
 DRAW = (
     ("hold_id", rows.UUID_),
     ("grant_id", rows.BIGINT),
@@ -130,16 +149,22 @@ LOCK_ACCOUNTS = """
     ORDER BY account.id {lock}
 """
 READ_LOTS = """
-    SELECT account_id, id, amount, remaining, held, priority, effective_at, expires_at, booked_at
+    SELECT account_id, id, amount, remaining, held, priority, effective_at, expires_at, booked_at, voided_at
     FROM credits_grant
     WHERE account_id IN (SELECT id FROM {rows}) AND (remaining > 0 OR booked_at IS NULL)
 """
 # After the accounts are locked, so that nobody resolves the holds meanwhile.
 READ_HOLDS = """
-    SELECT hold.id, hold.account_id, hold.amount, hold.settled, hold.status, hold.reference,
-           draw.grant_id, draw.amount
+    SELECT hold.id, hold.account_id, hold.amount, hold.settled, hold.status, hold.reference, hold.expires_at,
+           hold.parent_id, hold.lent, draw.grant_id, draw.amount, draw.id
     FROM credits_hold hold LEFT JOIN credits_draw draw ON draw.hold_id = hold.id
     WHERE hold.id IN (SELECT id FROM {rows})
+"""
+READ_DEBTS = """
+    SELECT account_id, id, key, grant_id, kind, taken, owed
+    FROM credits_reversal
+    WHERE account_id IN (SELECT id FROM {rows}) AND owed > 0 AND grant_id IS NOT NULL
+    ORDER BY id
 """
 
 
@@ -152,7 +177,9 @@ class Books:
         self._now = now
         self._new_holds: list[dict[str, Any]] = []
         self._new_draws: list[dict[str, Any]] = []
-        self._resolved: list[dict[str, Any]] = []
+        self._resolved: dict[str, dict[str, Any]] = {}
+        self._lent: dict[str, dict[str, Any]] = {}
+        self._lent_draws: dict[int, dict[str, Any]] = {}
 
     @classmethod
     def open(cls, account_ids: Iterable[int], hold_ids: Iterable[str] = (), *, now: datetime) -> Self:
@@ -171,19 +198,37 @@ class Books:
         books = {row[0]: Book(*row) for row in accounts}
         for account_id, *lot in lots:
             books[account_id].lots[lot[0]] = _lot(*lot)
+        in_debt = [{"id": book.account_id} for book in books.values() if book.owed]
+        for account_id, *debt in rows.select(READ_DEBTS, BIGINT_ID, in_debt) if in_debt else []:
+            books[account_id].debts.append(Debt(*debt))
         for book in books.values():
             book.bring_up_to(now)
         return cls(books, _holds(holds), now)
 
     def hold(self, request: HoldRequest) -> None:
         """
-        Set the request's amount aside.
+        Set the request's amount aside: of the account, or of the session hold that it names.
 
-        :raises InsufficientCredits: if less is available; nothing has changed then
+        :raises InsufficientCredits: if less is available there; nothing has changed then
+        :raises HoldNotFound: if the account has no such session hold
+        :raises HoldIsOver: if the session hold has been resolved, or its time is over
         """
-        draws = self.by_account[request.account_id].hold(request.amount)
+        if request.parent_id is None:
+            draws = self.by_account[request.account_id].hold(request.amount)
+        else:
+            draws = self._lend(self._session(request.account_id, request.parent_id), request.amount)
         self._holds[request.id] = KeptHold(
-            request.id, request.account_id, request.amount, 0, Hold.Status.PENDING.value, "", draws
+            request.id,
+            request.account_id,
+            request.amount,
+            0,
+            Hold.Status.PENDING.value,
+            "",
+            request.expires_at,
+            request.parent_id,
+            0,
+            {draw.grant_id: draw.amount for draw in draws},
+            {},
         )
         self._new_holds.append(
             {
@@ -192,7 +237,10 @@ class Books:
                 "key": request.key,
                 "amount": request.amount,
                 "settled": 0,
+                "parent_id": request.parent_id,
+                "lent": 0,
                 "status": Hold.Status.PENDING.value,
+                "lapse": request.lapse,
                 "reference": "",
                 "context": request.context,
                 "expires_at": request.expires_at.astimezone(UTC),
@@ -200,6 +248,17 @@ class Books:
             }
         )
         self._new_draws += [{"hold_id": request.id, "grant_id": draw.grant_id, "amount": draw.amount} for draw in draws]
+
+    def available(self, account_id: int, session_id: str | None = None) -> int:
+        """
+        Return what a new hold may take: of the account, or of one of its session holds.
+
+        :raises HoldNotFound: if the account has no such session hold
+        :raises HoldIsOver: if it has been resolved, or its time is over
+        """
+        if session_id is None:
+            return self.by_account[account_id].available
+        return self._session(account_id, session_id).free
 
     def settle(self, hold_id: str, amount: int, *, why: Why, reference: str = "") -> Resolution:
         """
@@ -211,47 +270,135 @@ class Books:
         """
         return self._resolve(hold_id, Hold.Status.SETTLED.value, amount, why, reference)
 
-    def release(self, hold_id: str, *, reference: str = "") -> Resolution:
+    def release(self, hold_id: str, *, status: str = Hold.Status.RELEASED.value, reference: str = "") -> Resolution:
         """
-        Give a hold back whole.
+        Give a hold back whole, because it is not needed or (``status`` EXPIRED) because its time is over.
 
         :raises HoldNotFound: if there is no such hold
         """
-        return self._resolve(hold_id, Hold.Status.RELEASED.value, 0, Why(actor="system"), reference)
+        return self._resolve(hold_id, status, 0, Why(actor="system"), reference)
 
     def _resolve(self, hold_id: str, status: str, amount: int, why: Why, reference: str) -> Resolution:
         hold = self._holds.get(hold_id)
         if hold is None:
             raise HoldNotFound
-        if hold.status != Hold.Status.PENDING.value:
-            return Resolution(hold.id, hold.status, hold.amount, hold.settled, 0, first=False)
-
         book = self.by_account[hold.account_id]
-        hold.settled = book.settle(hold.id, hold.draws, amount, why=why, now=self._now)
+        if hold.status == Hold.Status.PENDING.value:
+            session = self._holds.get(hold.parent_id) if hold.parent_id else None
+            if session is not None and session.status == Hold.Status.PENDING.value:
+                self._return(session, hold, amount)
+            draws = [Draw(grant_id, drawn) for grant_id, drawn in hold.draws.items() if drawn]
+            hold.settled = book.settle(hold.id, draws, amount, why=why, now=self._now)
+        elif hold.status == Hold.Status.EXPIRED.value and amount:
+            hold.settled = book.settle_late(hold.id, min(amount, hold.free), why=why, now=self._now)
+        else:
+            return Resolution(hold.id, hold.status, hold.amount, hold.settled, 0, first=False)
         hold.status = status
-        self._resolved.append(
-            {
-                "id": hold.id,
-                "status": status,
-                "settled": hold.settled,
-                "reference": reference or hold.reference,
-                "resolved_at": self._now,
-            }
-        )
+        self._resolved[hold.id] = {
+            "id": hold.id,
+            "status": status,
+            "settled": hold.settled,
+            "lent": hold.lent,
+            "reference": reference or hold.reference,
+            "resolved_at": self._now,
+        }
         return Resolution(hold.id, status, hold.amount, hold.settled, amount - hold.settled, first=True)
+
+    def lot_of(self, grant: Grant) -> Lot:
+        """
+        Return the lot of ``grant``, which may have nothing left and so not have been read with the others.
+
+        ``grant`` must have been read after its account was locked.
+        """
+        book = self.by_account[grant.account_id]
+        lot = book.lots.get(grant.pk)
+        if lot is None:
+            lot = book.lots[grant.pk] = Lot(
+                grant.pk,
+                grant.amount,
+                grant.remaining,
+                grant.held,
+                grant.priority,
+                grant.effective_at,
+                grant.expires_at,
+                grant.booked_at,
+                grant.voided_at is not None,
+            )
+        return lot
+
+    def _session(self, account_id: int, session_id: str) -> KeptHold:
+        session = self._holds.get(session_id)
+        if session is None or session.account_id != account_id:
+            raise HoldNotFound
+        if session.status != Hold.Status.PENDING.value or session.expires_at <= self._now:
+            raise HoldIsOver
+        return session
+
+    def _lend(self, session: KeptHold, amount: int) -> list[Draw]:
+        """Move claims from a session hold to one that draws from it; what the account holds stays the same."""
+        if amount > session.free:
+            raise InsufficientCredits(required=amount, available=session.free)
+        lots = self.by_account[session.account_id].lots
+        draws = []
+        outstanding = amount
+        for grant_id in _in_burn_order(session, lots):
+            moved = min(session.draws[grant_id], outstanding)
+            outstanding -= moved
+            if moved:
+                self._change_draw(session, grant_id, -moved)
+                draws.append(Draw(grant_id, moved))
+        assert outstanding == 0, "a session's draws are what it has not lent"
+        self._change_lent(session, amount)
+        return draws
+
+    def _return(self, session: KeptHold, hold: KeptHold, amount: int) -> None:
+        """Give the session back what ``hold`` does not need; of the rest, ``settle`` will leave nothing over."""
+        lots = self.by_account[hold.account_id].lots
+        needed = min(amount, hold.amount)
+        for grant_id in _in_burn_order(hold, lots):
+            kept = min(hold.draws[grant_id], needed)
+            needed -= kept
+            returned = hold.draws[grant_id] - kept
+            hold.draws[grant_id] = kept
+            if returned:
+                self._change_draw(session, grant_id, returned)
+                self._change_lent(session, -returned)
+
+    def _change_draw(self, session: KeptHold, grant_id: int, by: int) -> None:
+        session.draws[grant_id] += by
+        draw_id = session.draw_ids[grant_id]
+        self._lent_draws[draw_id] = {"id": draw_id, "amount": session.draws[grant_id]}
+
+    def _change_lent(self, session: KeptHold, by: int) -> None:
+        session.lent += by
+        self._lent[session.id] = {"id": session.id, "lent": session.lent}
 
     def save(self, *also: rows.Change) -> None:
         """Write what changed, and ``also`` what a higher floor has to say of it, in one go."""
         moved = [book for book in self.by_account.values() if book.changed]
+        debts = [debt for book in moved for debt in book.debts]
         rows.write(
             rows.insert("credits_hold", NEW_HOLD, self._new_holds),
             rows.insert("credits_draw", DRAW, self._new_draws),
             rows.insert("credits_ledgerentry", ENTRY, [row for book in moved for row in _entry_rows(book)]),
             rows.update("credits_grant", LOT, [_lot_row(book.lots[id_]) for book in moved for id_ in book.changed]),
-            rows.update("credits_hold", RESOLVED_HOLD, self._resolved),
+            rows.update("credits_hold", RESOLVED_HOLD, [*self._resolved.values()]),
+            rows.update("credits_hold", LENT, [row for id_, row in self._lent.items() if id_ not in self._resolved]),
+            rows.update("credits_draw", LENT_DRAW, [*self._lent_draws.values()]),
             rows.update("credits_account", ACCOUNT, [_account_row(book, self._now) for book in moved]),
+            rows.update(
+                "credits_reversal",
+                PAID_REVERSAL,
+                [{"id": debt.reversal_id, "taken": debt.taken, "owed": debt.owed} for debt in debts],
+            ),
             *also,
         )
+
+
+def _in_burn_order(hold: KeptHold, lots: Mapping[int, Lot]) -> list[int]:
+    """The grants that ``hold`` still claims a part of."""
+    claimed = [grant_id for grant_id, amount in hold.draws.items() if amount]
+    return sorted(claimed, key=lambda grant_id: burn_order(lots[grant_id]))
 
 
 def _lot(
@@ -263,6 +410,7 @@ def _lot(
     effective_at: datetime,
     expires_at: datetime | None,
     booked_at: datetime | None,
+    voided_at: datetime | None,
 ) -> Lot:
     return Lot(
         grant_id,
@@ -273,16 +421,36 @@ def _lot(
         rows.aware(effective_at),
         expires_at and rows.aware(expires_at),
         booked_at and rows.aware(booked_at),
+        voided_at is not None,
     )
 
 
 def _holds(found: Iterable[tuple[Any, ...]]) -> dict[str, KeptHold]:
     holds: dict[str, KeptHold] = {}
-    for raw_id, account_id, amount, settled, status, reference, grant_id, drawn in found:
+    for (
+        raw_id,
+        account_id,
+        amount,
+        settled,
+        status,
+        reference,
+        expires_at,
+        parent,
+        lent,
+        grant_id,
+        drawn,
+        draw,
+    ) in found:
         hold_id = rows.read_id(raw_id)
-        hold = holds.setdefault(hold_id, KeptHold(hold_id, account_id, amount, settled, status, reference, []))
+        hold = holds.get(hold_id)
+        if hold is None:
+            parent_id = parent and rows.read_id(parent)
+            hold = holds[hold_id] = KeptHold(
+                hold_id, account_id, amount, settled, status, reference, rows.aware(expires_at), parent_id, lent, {}, {}
+            )
         if grant_id is not None:
-            hold.draws.append(Draw(grant_id, drawn))
+            hold.draws[grant_id] = drawn
+            hold.draw_ids[grant_id] = draw
     return holds
 
 

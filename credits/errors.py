@@ -42,6 +42,14 @@ class HoldNotFound(PrepaidError):
     message = "There is no such hold."
 
 
+class HoldIsOver(PrepaidError):
+    """409: the hold has been resolved, or its time is over."""
+
+    status = 409
+    code = "hold_is_over"
+    message = "This hold has been resolved, or its time is over. Place a new one."
+
+
 class LedgerBusy(PrepaidError):
     """503: more requests wait for the ledger than it may keep waiting; nothing was charged."""
 

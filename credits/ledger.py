@@ -22,6 +22,11 @@ GRANT = "GRANT"
 USAGE = "USAGE"
 EXPIRY = "EXPIRY"
 ADJUSTMENT = "ADJUSTMENT"
+VOID = "VOID"
+REFUND = "REFUND"
+DISPUTE = "DISPUTE"
+DEBT = "DEBT"
+REINSTATE = "REINSTATE"
 
 
 @dataclass(slots=True)
@@ -36,14 +41,15 @@ class Lot:
     effective_at: datetime
     expires_at: datetime | None
     booked_at: datetime | None
+    is_voided: bool = False
 
     @property
     def free(self) -> int:
         return self.remaining - self.held
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it has expired. It counts at the instant, whether or not a worker has run."""
-        return self.expires_at is not None and self.expires_at <= now
+        """Whether it is voided or has expired. It counts at the instant, whether or not a worker has run."""
+        return self.is_voided or (self.expires_at is not None and self.expires_at <= now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,22 @@ class Draw:
 
     grant_id: int
     amount: int
+
+
+@dataclass(slots=True)
+class Debt:
+    """
+    What is left to take back of a grant that was refunded or disputed after it was spent.
+
+    ``kind`` says why, ``taken`` is what has been taken back so far.
+    """
+
+    reversal_id: int
+    key: str
+    grant_id: int
+    kind: str
+    taken: int
+    owed: int
 
 
 @dataclass(slots=True)
@@ -146,6 +168,7 @@ class Book:
     lots: dict[int, Lot] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     changed: set[int] = field(default_factory=set)
+    debts: list[Debt] = field(default_factory=list)
 
     @property
     def available(self) -> int:
@@ -196,8 +219,54 @@ class Book:
             if taken:
                 lot.remaining -= taken
                 self._post(lot, USAGE, -taken, hold_id=hold_id, why=why, now=now)
+            self._pay_debts(lot, now, own_only=True)
             self._expire_if_due(lot, now)
         return amount - outstanding
+
+    def settle_late(self, hold_id: str, amount: int, *, why: Why, now: datetime) -> int:
+        """Spend up to ``amount`` for a hold whose claim has lapsed, as far as it is available. Returns what was taken."""
+        taken = min(amount, self.available)
+        for draw in burn_down(self.lots.values(), taken):
+            lot = self.lots[draw.grant_id]
+            lot.remaining -= draw.amount
+            self._post(lot, USAGE, -draw.amount, hold_id=hold_id, why=why, now=now)
+        return taken
+
+    def void(self, lot: Lot, *, why: Why, now: datetime) -> None:
+        """Take what nobody has spent or claimed of ``lot``; what a hold frees later goes too."""
+        lot.is_voided = True
+        lot.booked_at = lot.booked_at or now
+        self.changed.add(lot.grant_id)
+        self.take_back(lot, lot.free, VOID, why=why, now=now)
+
+    def take_back(self, lot: Lot, amount: int, kind: str, *, why: Why, now: datetime) -> int:
+        """Take up to ``amount`` of what is unspent and not held of a grant. Returns what was taken."""
+        taken = min(lot.free, amount)
+        if taken:
+            lot.remaining -= taken
+            self._post(lot, kind, -taken, hold_id=None, why=why, now=now)
+        return taken
+
+    def owe(self, debt: Debt, amount: int) -> None:
+        """Note that ``amount`` more of ``debt`` could not be taken. The next grants pay it first."""
+        debt.owed += amount
+        self.owed += amount
+        self.changed.add(debt.grant_id)
+
+    def forgive(self, debt: Debt, amount: int) -> int:
+        """Strike up to ``amount`` from ``debt``. Returns what was struck."""
+        struck = min(debt.owed, amount)
+        debt.owed -= struck
+        self.owed -= struck
+        self.changed.add(debt.grant_id)
+        return struck
+
+    def give_back(self, lot: Lot, amount: int, *, why: Why, now: datetime) -> None:
+        """Put ``amount`` that was taken back into its grant again."""
+        lot.remaining += amount
+        assert lot.remaining <= lot.amount, "only what was taken from a grant can be given back to it"
+        self._post(lot, REINSTATE, amount, hold_id=None, why=why, now=now)
+        self._expire_if_due(lot, now)
 
     def debit(self, amount: int, kind: str, *, why: Why, now: datetime) -> None:
         """
@@ -218,13 +287,32 @@ class Book:
             lot.booked_at = now
             lot.remaining = lot.amount
             self._post(lot, GRANT, lot.amount, hold_id=None, why=why, now=now)
+            self._pay_debts(lot, now)
+
+    def _pay_debts(self, lot: Lot, now: datetime, *, own_only: bool = False) -> None:
+        """
+        Pay what is owed, oldest first: a new grant pays all, a slice that a hold frees only its own grant's.
+
+        So nobody loses what they hold of one purchase because another was refunded.
+        """
+        for debt in self.debts:
+            own = debt.grant_id == lot.grant_id
+            paid = min(debt.owed, lot.free) if own or not own_only else 0
+            if paid:
+                self.owed -= paid
+                debt.owed -= paid
+                debt.taken += paid
+                lot.remaining -= paid
+                why = Why(actor="system", reference=debt.key)
+                self._post(lot, debt.kind if own else DEBT, -paid, hold_id=None, why=why, now=now)
 
     def _expire_if_due(self, lot: Lot, now: datetime) -> None:
         """A hold keeps its claim on what it drew; expiry takes only the rest."""
         if lot.free and lot.is_due(now):
-            expired = lot.free
-            lot.remaining -= expired
-            self._post(lot, EXPIRY, -expired, hold_id=None, why=SYSTEM_EXPIRY, now=now)
+            gone = lot.free
+            lot.remaining -= gone
+            kind, why = (VOID, SYSTEM_VOID) if lot.is_voided else (EXPIRY, SYSTEM_EXPIRY)
+            self._post(lot, kind, -gone, hold_id=None, why=why, now=now)
 
     def _post(self, lot: Lot, kind: str, amount: int, *, hold_id: str | None, why: Why, now: datetime) -> None:
         self.balance += amount
@@ -248,3 +336,4 @@ class Book:
 
 SYSTEM_EFFECTIVE = Why(actor="system", memo="The grant took effect.")
 SYSTEM_EXPIRY = Why(actor="system", memo="The grant expired.")
+SYSTEM_VOID = Why(actor="system", memo="The grant was voided.")

@@ -84,6 +84,7 @@ class Grant(models.Model):
     booked_at = models.DateTimeField(
         null=True, blank=True, help_text="When its entry was made; empty while it waits to take effect."
     )
+    voided_at = models.DateTimeField(null=True, blank=True, help_text="Since when what nobody has spent of it is gone.")
     memo = models.CharField(max_length=500, blank=True)
     actor = models.CharField(max_length=100, help_text="Who gave it: user:…, key:…, system.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -124,6 +125,50 @@ class Grant(models.Model):
         return f"Grant {self.pk}: {self.source}"
 
 
+class Reversal(models.Model):
+    """
+    A refund or dispute of what a grant was bought with: what of the grant is to be taken back.
+
+    Its state follows the other side's object, named by ``key``; the entries that moved
+    money for it name that key too, and stay.
+    """
+
+    class Kind(models.TextChoices):
+        REFUND = "REFUND"
+        DISPUTE = "DISPUTE"
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="reversals")
+    source = models.CharField(max_length=255, help_text="The source of the grant, which may arrive later than this.")
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, null=True, blank=True, related_name="reversals")
+    key = models.CharField(max_length=255, unique=True, help_text="The other side's refund or dispute.")
+    kind = models.CharField(max_length=7, choices=Kind)
+    asked = models.BigIntegerField(help_text="What the other side says is reversed, all told.")
+    taken = models.BigIntegerField(default=0, help_text="Taken back so far.")
+    owed = models.BigIntegerField(default=0, help_text="Spent before it could be taken; the next grants pay it first.")
+    memo = models.CharField(max_length=500, blank=True)
+    actor = models.CharField(max_length=100)
+    as_of = models.DateTimeField(help_text="When the other side said so; older news is passed over.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["source"], name="reversal_by_source"),
+            models.Index(fields=["account"], condition=Q(owed__gt=0), name="reversal_debts_of_account"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(asked__gte=0, taken__gte=0, owed__gte=0), name="reversal_amounts_are_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=Q(taken__lte=F("asked") - F("owed")), name="reversal_takes_no_more_than_is_asked"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind.capitalize()} {self.key}"
+
+
 class Hold(models.Model):
     """Credits set aside: the ceiling of what it settles. It resolves exactly once."""
 
@@ -132,6 +177,10 @@ class Hold(models.Model):
         SETTLED = "SETTLED"
         RELEASED = "RELEASED"
         EXPIRED = "EXPIRED"
+
+    class Lapse(models.TextChoices):
+        RELEASE = "RELEASE", "it is given back"
+        RESOLVE = "RESOLVE", "the worker asks how it ended"
 
     id = models.UUIDField(primary_key=True, editable=False)
     # The unique constraint is the index.
@@ -143,9 +192,17 @@ class Hold(models.Model):
         blank=True,
         help_text="The caller's idempotency key: the same key holds once per account. Empty where the id serves.",
     )
+    parent = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="children",
+        help_text="The session hold that this one draws from.",
+    )  # fmt: skip
     amount = models.BigIntegerField()
+    lent = models.BigIntegerField(default=0, help_text="The part that holds drawn from this one hold or have settled.")
     settled = models.BigIntegerField(default=0)
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
+    lapse = models.CharField(
+        max_length=7, choices=Lapse, default=Lapse.RELEASE, help_text="What happens when its time is over."
+    )
     reference = models.CharField(
         max_length=255,
         blank=True,
@@ -165,6 +222,9 @@ class Hold(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "key"], name="hold_once_per_account_and_key"),
             models.CheckConstraint(condition=Q(amount__gte=0), name="hold_amount_is_not_negative"),
+            models.CheckConstraint(
+                condition=Q(lent__gte=0, lent__lte=F("amount") - F("settled")), name="hold_lends_no_more_than_it_has"
+            ),
             models.CheckConstraint(
                 condition=Q(settled__gte=0, settled__lte=F("amount")), name="hold_is_the_ceiling_of_what_it_settles"
             ),
@@ -191,7 +251,7 @@ class Draw(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["hold", "grant"], name="draw_once_per_hold_and_grant"),
-            models.CheckConstraint(condition=Q(amount__gt=0), name="draw_takes_something"),
+            models.CheckConstraint(condition=Q(amount__gte=0), name="draw_is_not_negative"),
         ]
 
     def __str__(self) -> str:
@@ -212,6 +272,11 @@ class LedgerEntry(models.Model):
         USAGE = "USAGE"
         EXPIRY = "EXPIRY"
         ADJUSTMENT = "ADJUSTMENT"
+        VOID = "VOID"
+        REFUND = "REFUND"
+        DISPUTE = "DISPUTE"
+        DEBT = "DEBT", "debt paid"
+        REINSTATE = "REINSTATE", "reinstatement"
 
     # The unique constraints are the indexes of the account and of the hold.
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries", db_index=False)
@@ -230,7 +295,7 @@ class LedgerEntry(models.Model):
     digest = models.CharField(max_length=64, editable=False)
 
     #: Kinds that put credits in; all others take them out.
-    INCOMING: ClassVar[tuple[str, ...]] = (Kind.GRANT,)
+    INCOMING: ClassVar[tuple[str, ...]] = (Kind.GRANT, Kind.REINSTATE)
 
     class Meta:
         verbose_name_plural = "ledger entries"
@@ -242,11 +307,12 @@ class LedgerEntry(models.Model):
             models.UniqueConstraint(fields=["hold", "grant", "kind"], name="entry_settles_once_per_hold_and_grant"),
             models.UniqueConstraint(
                 fields=["account", "reference", "kind", "grant"],
-                condition=~Q(reference=""),
+                condition=Q(kind__in=["GRANT", "ADJUSTMENT"]) & ~Q(reference=""),
                 name="entry_counts_once_per_reference_and_grant",
             ),
             models.CheckConstraint(
-                condition=Q(kind="GRANT", amount__gt=0) | (~Q(kind="GRANT") & Q(amount__lt=0)),
+                condition=Q(kind__in=["GRANT", "REINSTATE"], amount__gt=0)
+                | (~Q(kind__in=["GRANT", "REINSTATE"]) & Q(amount__lt=0)),
                 name="entry_sign_follows_kind",
             ),
             models.CheckConstraint(condition=Q(balance_after__gte=0), name="entry_leaves_no_debt"),

@@ -20,6 +20,7 @@ from credits.books import Books, HoldRequest, Resolution
 from credits.errors import DuplicateHold, InsufficientCredits, SourceConflict
 from credits.ledger import Lot, Why
 from credits.models import Account, Currency, Grant, Hold, LedgerEntry
+from credits.reversals import apply_waiting
 
 #: What an operator may write, in characters. SQLite would keep longer texts than the columns are for.
 LONGEST_REFERENCE, LONGEST_MEMO = 200, 500
@@ -83,6 +84,7 @@ def grant(
         raise
     lot = Lot(given.pk, amount, 0, 0, priority, given.effective_at, expires_at, booked_at=None)
     books.by_account[account.pk].grant(lot, why=Why(actor=actor, reference=source, memo=memo), now=now)
+    apply_waiting(books, given, now=now)
     books.save()
     given.refresh_from_db()
     return given
@@ -177,7 +179,8 @@ def place_holds(requests: Sequence[HoldRequest], *, now: datetime) -> list[Hold 
 
     :raises DuplicateHold: if it holds another amount already
     """
-    books = Books.open((request.account_id for request in requests), now=now)
+    sessions = [request.parent_id for request in requests if request.parent_id is not None]
+    books = Books.open((request.account_id for request in requests), sessions, now=now)
     kept = _kept(requests)
     outcomes: list[UUID | InsufficientCredits] = []
     for request in requests:
@@ -228,6 +231,21 @@ def release_holds(hold_ids: Sequence[str], *, now: datetime) -> list[Resolution]
 
 
 @transaction.atomic
+def expire_holds(hold_ids: Sequence[str], *, now: datetime) -> list[Resolution]:
+    """
+    Give back the holds whose time is over. One that pays for a call is left to the worker, who asks how it ended.
+
+    :raises HoldNotFound: if there is no such hold
+    """
+    due = Hold.objects.filter(pk__in=hold_ids, expires_at__lte=now, lapse=Hold.Lapse.RELEASE)
+    due_ids = [id_.hex for id_ in due.values_list("pk", flat=True)]
+    books = open_for_holds(due_ids, now=now)
+    resolutions = [books.release(hold_id, status=Hold.Status.EXPIRED.value) for hold_id in due_ids]
+    books.save()
+    return resolutions
+
+
+@transaction.atomic
 def bring_up_to_date(account_ids: Iterable[int], *, now: datetime) -> list[LedgerEntry]:
     """Book grants that have taken effect and expire what fell due; return the entries that it took."""
     books = Books.open(account_ids, now=now)
@@ -241,9 +259,10 @@ def bring_up_to_date(account_ids: Iterable[int], *, now: datetime) -> list[Ledge
 
 
 def open_for_holds(hold_ids: Sequence[str], *, now: datetime) -> Books:
-    """Open the books that ``hold_ids`` belong to. A hold never changes its account, so that is read first."""
-    accounts = Hold.objects.filter(pk__in=hold_ids).values_list("account_id", flat=True)
-    return Books.open(accounts, hold_ids, now=now)
+    """Open the books of ``hold_ids`` and of their sessions. A hold changes neither, so they are read first."""
+    found = Hold.objects.filter(pk__in=hold_ids).values_list("account_id", "parent_id")
+    sessions = {parent_id.hex for _, parent_id in found if parent_id is not None}
+    return Books.open([account_id for account_id, _ in found], {*hold_ids, *sessions}, now=now)
 
 
 def _name(request: HoldRequest) -> tuple[int, str] | str:
