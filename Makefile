@@ -5,9 +5,12 @@ JOBS ?= 2
 BIN := .venv/bin
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
+BROWSER := .venv/.installed-browser
+NODE := tests/clients/node_modules/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 POSTGRESQL := $(BIN)/python -m tests.postgres --
 PYTEST := $(BIN)/pytest -n $(JOBS)
+LOAD := build/load build/upstream
 
 # What a production installation sets, for the checks that look at it.
 PRODUCTION := env PREPAID_ENV_FILE=/dev/null DEBUG=false PUBLIC_URL=https://prepaid.example ALLOWED_HOSTS=prepaid.example \
@@ -16,16 +19,19 @@ PRODUCTION := env PREPAID_ENV_FILE=/dev/null DEBUG=false PUBLIC_URL=https://prep
 	API_KEY_PEPPER="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')"
 
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove bench lock
+.PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove bench bench-peers bench-profile \
+	lock
 
 help:
 	@echo "make run               serve on http://127.0.0.1:8000, with demo data and a simulated provider"
 	@echo "make test              every check: style, types, imports, migrations, deployment, OpenAPI, tests on both databases"
 	@echo "make lint types imports checks test-sqlite test-postgresql"
 	@echo "                       the parts of it"
-	@echo "make test-clients      OpenAI's and Vercel's own clients against a server (needs Node.js 22)"
+	@echo "make test-clients      OpenAI's and Vercel's own clients against a server (needs npm and Chromium)"
 	@echo "make prove             races, kills and properties, for longer"
-	@echo "make bench             side by side with a bare pass-through"
+	@echo "make bench             side by side with a bare pass-through (needs Linux and cc)"
+	@echo "make bench-peers       and with other gateways (needs Node.js)"
+	@echo "make bench-profile     where the server's CPU goes"
 	@echo "make lock              compile the pinned requirements"
 
 run: $(RUN) .env
@@ -55,19 +61,27 @@ test-sqlite: $(DEV)
 test-postgresql: $(DEV)
 	$(POSTGRESQL) $(PYTEST)
 
-test-clients: $(DEV)
+test-clients: $(BROWSER) $(NODE)
 	$(POSTGRESQL) $(BIN)/pytest -m clients tests/clients
 
 prove: $(DEV)
 	env -u DATABASE_URL HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -m proof --timeout 1800
 	HYPOTHESIS_PROFILE=thorough $(POSTGRESQL) $(BIN)/pytest -m proof --timeout 1800
 
-bench: $(DEV)
-	$(POSTGRESQL) $(BIN)/python -m benchmarks
+bench: $(DEV) $(LOAD)
+	$(BIN)/python -m benchmarks compare
+
+bench-peers: $(DEV) $(LOAD) build/peers/.installed
+	$(BIN)/python -m benchmarks compare --peers
+
+bench-profile: $(DEV) $(LOAD) build/py-spy/.installed
+	$(BIN)/python -m benchmarks profile
 
 lock: $(DEV)
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url tests/clients/requirements.in -o tests/clients/requirements.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url benchmarks/requirements.in -o benchmarks/requirements.txt
 
 # What is installed, stamped: the second time costs nothing.
 
@@ -82,6 +96,27 @@ $(RUN): requirements.txt | $(BIN)/python
 
 $(DEV): requirements-dev.txt $(RUN)
 	$(INSTALL) -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+$(BROWSER): tests/clients/requirements.txt $(DEV)
+	$(INSTALL) -r tests/clients/requirements.txt
+	@touch $@
+
+$(NODE): tests/clients/package-lock.json tests/clients/.npmrc
+	@command -v npm > /dev/null || { echo "make test-clients installs OpenAI's and Vercel's clients with npm, and there is none."; exit 1; }
+	cd tests/clients && npm ci --loglevel error
+	@touch $@
+
+build/%: benchmarks/%.c
+	@mkdir -p build
+	$(CC) -O2 -Wall -o $@ $<
+
+build/py-spy/.installed: benchmarks/requirements.txt | $(BIN)/python
+	$(INSTALL) --upgrade --target build/py-spy -r $<
+	@touch $@
+
+build/peers/.installed: benchmarks/peers/install.sh benchmarks/peers/prisma-engine.js
+	PYTHON=$(PYTHON) sh $< build/peers
 	@touch $@
 
 # Secrets of this installation. Whatever else .env.example lists may be added.

@@ -5,7 +5,9 @@ Starlette routes to these endpoints; its request and response objects are left o
 they cost more than all else that the gateway does to a call (``docs/performance.md``).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -25,7 +27,7 @@ NOT_CACHED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
 class ClientGone(Exception):
-    """The client hung up before its request was whole. Nobody is left to answer."""
+    """The client hung up, or does not read. Nobody is left to answer."""
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -71,6 +73,33 @@ async def _read(headers: Mapping[str, str], receive: Receive, limit: int) -> byt
             raise BodyTooLarge(f"The body is longer than {limit} bytes. Send less, or pass files by URL.")
         more = message.get("more_body", False)
     return b"".join(pieces)
+
+
+@asynccontextmanager
+async def while_client_stays(receive: Receive, seconds: float) -> AsyncIterator[None]:
+    """
+    Run the block, whose request has been read, for as long as its client is there. Cancels what it waits for.
+
+    :raises ClientGone: if the client hangs up, or has not read everything after ``seconds``
+    """
+    hung_up = asyncio.ensure_future(receive())
+
+    def leave(_: object) -> None:
+        if not has_left:
+            patience.reschedule(0)
+
+    has_left = False
+    try:
+        async with asyncio.timeout(seconds) as patience:
+            hung_up.add_done_callback(leave)
+            try:
+                yield
+            finally:
+                has_left = True
+    except TimeoutError as error:
+        raise ClientGone from error
+    finally:
+        hung_up.cancel()
 
 
 def invalid(field: str, message: str, code: str) -> ValidationFailed:

@@ -4,7 +4,6 @@ The life of a relayed call: admit, call the provider, relay, conclude.
 One coroutine serves every protocol; what differs is in ``ai.protocols``.
 """
 
-import asyncio
 import hashlib
 import logging
 from contextlib import aclosing
@@ -20,11 +19,23 @@ from accounts.requests import accept_request_id
 from ai import providers
 from ai.authentication import authenticate
 from ai.desk import desk
-from ai.errors import ProviderError
-from ai.http import JSON, ClientGone, Headers, Receive, Scope, Send, encode, headers_of, read_json, respond
+from ai.errors import ProviderBrokeOff, ProviderError
+from ai.http import (
+    JSON,
+    ClientGone,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    encode,
+    headers_of,
+    read_json,
+    respond,
+    while_client_stays,
+)
 from ai.protocols.base import Protocol, Translator, Wanted
-from ai.providers.base import Answer, read_answer, read_usage
-from ai.settlement import Settlement, in_background
+from ai.providers.base import Answer, Provider, read_answer, read_usage
+from ai.settlement import Settlement
 from ai.streaming import Scanner, error_of
 from billing.calls import Ending, Receipt
 from credits.amounts import display
@@ -32,6 +43,8 @@ from credits.amounts import display
 logger = logging.getLogger(__name__)
 
 LONGEST_ANSWER = 64 * 1024 * 1024
+#: Seconds that a client has to read the end of an answer whose provider has taken all its time.
+SLOWEST_READER = 30
 
 
 class Relay:
@@ -78,10 +91,10 @@ class Exchange:
         call = await desk().admit(credential, wanted, provider=provider.name, request_id=self._request_id)
         async with Settlement(call, provider) as settlement:
             body = b"".join((payload, b',"user":"', opaque_user(call.customer_id).encode(), b'"}'))
-            async with aclosing(await provider.open(wanted.path, body)) as answer:
-                if answer.content_type.startswith("text/event-stream"):
-                    await self._stream(answer, settlement, wanted)
-                else:
+            if wanted.streamed:
+                await self._stream(provider, body, wanted, settlement)
+            else:
+                async with aclosing(await provider.open(wanted.path, body)) as answer:
                     await self._whole(answer, settlement)
 
     async def refuse(self, error: PrepaidError) -> None:
@@ -109,74 +122,81 @@ class Exchange:
             await settlement.conclude(Ending.COMPLETED, usage)
         await respond(self._send, 200, body, [JSON, *self._call_headers(settlement)])
 
-    async def _stream(self, answer: Answer, settlement: Settlement, wanted: Wanted) -> None:
+    async def _stream(self, provider: Provider, body: bytes, wanted: Wanted, settlement: Settlement) -> None:
+        """Relay an answer as it comes, as long as the client is there, and settle it by what has come."""
+        scanner, translator = Scanner(), self._protocol.translator(wanted, self._request_id)
+        ending, failure = Ending.COMPLETED, None
+        time_to_read = settings.PROVIDER_TOTAL_TIMEOUT + SLOWEST_READER
+        try:
+            async with (
+                while_client_stays(self._receive, time_to_read),
+                aclosing(await provider.open(wanted.path, body)) as answer,
+            ):
+                if not answer.content_type.startswith("text/event-stream"):
+                    await self._whole(answer, settlement)
+                    return
+                await self._begin(answer, settlement)
+                await self._pump(answer, scanner, translator, settlement)
+        except ClientGone:
+            ending = Ending.CANCELLED
+        except ProviderError as error:
+            if not self._has_started:
+                raise
+            failure = error
+        else:
+            failure = None if scanner.has_ended else ProviderBrokeOff()
+
+        receipt = await self._settle_stream(scanner, settlement, ending, failure)
+        if ending is Ending.COMPLETED:
+            last = translator.finish(receipt) if failure is None else translator.fail(failure)
+            await self._send({"type": "http.response.body", "body": last})
+
+    async def _begin(self, answer: Answer, settlement: Settlement) -> None:
         settlement.generation_id = answer.generation_id
         await settlement.identify()
-        translator = self._protocol.translator(wanted, self._request_id)
         headers = [*self._protocol.stream_headers, *self._call_headers(settlement)]
         self._has_started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-        scanner = Scanner()
-        gone = asyncio.ensure_future(self._receive())
-        gone.add_done_callback(lambda gone: None if gone.cancelled() else in_background(answer.aclose()))
-        failure: ProviderError | None = None
-        try:
-            await self._pump(answer, scanner, translator, settlement, gone)
-        except ProviderError as error:
-            failure = error
-        finally:
-            is_gone = gone.done()
-            gone.cancel()
-
-        if is_gone:
-            await self._settle_stream(scanner, settlement, Ending.CANCELLED)
-            return
-        receipt = await self._settle_stream(scanner, settlement, Ending.COMPLETED, failure)
-        last = translator.finish(receipt) if failure is None else translator.fail(failure)
-        await self._send({"type": "http.response.body", "body": last})
-
-    async def _pump(
-        self,
-        answer: Answer,
-        scanner: Scanner,
-        translator: Translator,
-        settlement: Settlement,
-        gone: "asyncio.Future[object]",
-    ) -> None:
-        """Send each read on before the next is taken, so that a slow client slows the provider, not fills the memory."""
+    async def _pump(self, answer: Answer, scanner: Scanner, translator: Translator, settlement: Settlement) -> None:
+        """Send each read on before the next is taken, so that a slow client slows the provider and fills no memory."""
         async for chunk in answer.chunks():
             settlement.mark_first_byte()
             scanner.feed(chunk)
             translated = translator.feed(chunk)
-            if gone.done():
-                return
             if translated:
                 await self._send({"type": "http.response.body", "body": translated, "more_body": True})
         scanner.close()
 
     async def _settle_stream(
-        self, scanner: Scanner, settlement: Settlement, ending: Ending, failure: ProviderError | None = None
+        self, scanner: Scanner, settlement: Settlement, ending: Ending, failure: ProviderError | None
     ) -> Receipt | None:
         """Settle what was relayed by the usage that came with it, else by the provider's own record."""
         error = failure or (ProviderError() if scanner.error is not None else None)
-        if scanner.usage is None:
+        error_code = error.code if error else ""
+        usage = scanner.usage
+        if usage is None:
             is_whole = scanner.is_done and error is None
-            return await self._settle_unmeasured(settlement, ending, is_whole=is_whole)
-        return await settlement.conclude(ending, scanner.usage, error_code=error.code if error else "")
+            return await self._settle_unmeasured(settlement, ending, is_whole=is_whole, error_code=error_code)
+        was_given_up = scanner.error is not None and not usage.cost
+        return await settlement.conclude(ending, usage, delivered=0 if was_given_up else None, error_code=error_code)
 
-    async def _settle_unmeasured(self, settlement: Settlement, ending: Ending, *, is_whole: bool) -> Receipt | None:
+    async def _settle_unmeasured(
+        self, settlement: Settlement, ending: Ending, *, is_whole: bool, error_code: str = ""
+    ) -> Receipt | None:
         """
         Settle an answer that came without its usage: the provider is asked, if it named the generation.
 
-        If it did not, all that will ever be known is whether the answer was whole.
+        If it did not, all that will ever be known is whether the answer was whole, or has not begun.
         """
         if settlement.generation_id:
-            await settlement.ask_later()
+            await settlement.ask_later(error_code)
             return None
         if is_whole:
             return await settlement.conclude(ending, None, delivered=settlement.call.quantity)
-        return await settlement.conclude(Ending.UNKNOWN, None, delivered=0, error_code="no_usage")
+        if not self._has_started:
+            return await settlement.conclude(ending, None, delivered=0, error_code=error_code)
+        return await settlement.conclude(Ending.UNKNOWN, None, delivered=0, error_code=error_code or "no_usage")
 
     def _call_headers(self, settlement: Settlement) -> Headers:
         headers = [self._id_header(), (b"x-credits-held", display(settlement.call.held).encode())]

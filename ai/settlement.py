@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -56,14 +57,14 @@ class Settlement:
     ) -> None:
         if self._is_left:
             return
-        maybe_billed = True
+        maybe_billed, error_code = True, getattr(error, "code", "interrupted")
         if isinstance(error, ProviderError):
             self.generation_id = self.generation_id or error.generation_id
             maybe_billed = error.maybe_billed
         if self.generation_id and maybe_billed:
-            await self.ask_later()
+            await self.ask_later(error_code)
         else:
-            await self.conclude(Ending.FAILED, None, error_code=getattr(error, "code", "interrupted"))
+            await self.conclude(Ending.FAILED, None, error_code=error_code)
 
     async def identify(self) -> None:
         """Keep the generation's id on the hold before a byte is relayed, so that a dead process leaves a trace."""
@@ -90,17 +91,18 @@ class Settlement:
         self.receipt = await self._conclude(report)
         return self.receipt
 
-    async def ask_later(self) -> None:
-        """Leave the call to the provider's record of it."""
+    async def ask_later(self, error_code: str = "") -> None:
+        """Leave the call to the provider's record of it. ``error_code`` says what we know of its end."""
         self._is_left = True
-        await asyncio.shield(in_background(self._identify_and_ask()))
+        known = self._report(Ending.UNKNOWN, None, 0, error_code)
+        await asyncio.shield(in_background(self._identify_and_ask(known)))
 
-    async def _identify_and_ask(self) -> None:
+    async def _identify_and_ask(self, known: Report) -> None:
         try:
             await self.identify()
         except PrepaidError as error:
             logger.warning("The generation of hold %s could not be kept: %s", self.call.hold_id, error.code)
-        in_background(self._ask())
+        in_background(self._ask(known))
 
     async def _conclude(self, report: Report) -> Receipt | None:
         try:
@@ -121,7 +123,7 @@ class Settlement:
             else:
                 return
 
-    async def _ask(self) -> None:
+    async def _ask(self, known: Report) -> None:
         for pause in ASK_AFTER:
             await asyncio.sleep(pause)
             try:
@@ -130,7 +132,15 @@ class Settlement:
                 logger.warning("The provider has not told the end of hold %s: %s", self.call.hold_id, error.code)
                 continue
             if record is not None:
-                await self._conclude(report_of(self.call, record, was_relayed=self._first_byte is not None))
+                told = report_of(self.call, record, was_relayed=known.first_token_ms is not None)
+                await self._conclude(
+                    replace(
+                        told,
+                        error_code=known.error_code or told.error_code,
+                        latency_ms=known.latency_ms,
+                        first_token_ms=known.first_token_ms,
+                    )
+                )
                 return
         logger.warning("Hold %s is left to the worker: the provider has no record of it yet.", self.call.hold_id)
 
@@ -157,9 +167,11 @@ def report_of(call: Call, record: Generation, *, was_relayed: bool) -> Report:
     """
     How a call ended by the provider's own record.
 
-    What was relayed is paid for. What never left us is not: the provider's cost is then ours.
+    What was relayed is paid for. What never left us is not: the provider's cost is then ours. What
+    the provider gave up on, and asks nothing for, is paid by nobody.
     """
-    delivered = call.quantity if was_relayed and is_worth_paying(record.usage) else 0
+    was_given_up = record.finish_reason == "error" and not record.usage.cost
+    delivered = call.quantity if was_relayed and is_worth_paying(record.usage) and not was_given_up else 0
     if not delivered:
         ending = Ending.FAILED
     elif record.cancelled:

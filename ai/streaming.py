@@ -57,6 +57,11 @@ class Scanner:
         self.is_done = False
         self._lines = LineBuffer()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the provider has said its last word: what ends without one was broken off."""
+        return self.is_done or self.usage is not None or self.error is not None
+
     def feed(self, chunk: bytes) -> None:
         self._scan(self._lines.feed(chunk))
 

@@ -54,7 +54,7 @@ class GroupCommit:
         self._capacity = capacity
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._door = threading.Lock()
         self._closed = False
         self._was_shared = False
 
@@ -64,16 +64,18 @@ class GroupCommit:
 
         A caller that is cancelled no longer waits, but its operation still happens.
 
-        :raises LedgerBusy: if ``capacity`` operations wait already; nothing was written
+        :raises LedgerBusy: if ``capacity`` operations wait already, or it is closed; nothing was written
         :raises LedgerUnreachable: if the database could not be reached
         """
-        if self._closed or self._queue.qsize() >= self._capacity:
-            raise LedgerBusy
-        if self._thread is None:
-            self._start()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
-        self._queue.put((operation, loop, answer))
+        with self._door:  # nothing may queue behind the end, and nobody beyond the capacity
+            if self._closed or self._queue.qsize() >= self._capacity:
+                raise LedgerBusy
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
+                self._thread.start()
+            self._queue.put((operation, loop, answer))
         return await answer
 
     @property
@@ -83,18 +85,13 @@ class GroupCommit:
 
     def close(self, timeout: float) -> bool:
         """Commit what waits, accept nothing more, and say whether all was done within ``timeout`` seconds."""
-        self._closed = True
+        with self._door:
+            self._closed = True
+            self._queue.put(None)
         if self._thread is None:
             return True
-        self._queue.put(None)
         self._thread.join(timeout)
         return not self._thread.is_alive()
-
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
-                self._thread.start()
 
     def _work(self) -> None:
         try:
@@ -124,9 +121,8 @@ class GroupCommit:
         self._was_shared = len(batch) > 1
         return batch
 
-    def _outcomes(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+    def _outcomes(self, operations: Sequence[Operation], *, again: bool = False) -> Sequence[Outcome]:
         """Commit, patiently where the database is away; a batch that fails for another reason is taken apart."""
-        again = False
         for pause in (*RETRY_AFTER, None):
             try:
                 return self._commit(operations, again=again)
@@ -144,7 +140,8 @@ class GroupCommit:
                     return [error]
                 logger.warning("A batch of %s failed and is taken apart: %s", len(operations), error)
                 half = len(operations) // 2
-                return [*self._outcomes(operations[:half]), *self._outcomes(operations[half:])]
+                halves = operations[:half], operations[half:]
+                return [outcome for part in halves for outcome in self._outcomes(part, again=again)]
         raise AssertionError("the last pause is None")
 
 

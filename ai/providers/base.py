@@ -16,7 +16,7 @@ from typing import Any
 from ai.errors import ProviderGarbled
 
 MAX_COST = Decimal(10_000)
-MAX_COST_LENGTH = 40
+MOST_PLACES = 34
 MAX_TOKENS = 10**12
 
 
@@ -226,7 +226,7 @@ def read_cost(value: object) -> tuple[Decimal | None, CostReport]:
         return None, CostReport.NOT_FINITE
     if cost < 0:
         return None, CostReport.NEGATIVE
-    if cost > MAX_COST or len(str(cost)) > MAX_COST_LENGTH:
+    if cost > MAX_COST or int(cost.as_tuple().exponent) < -MOST_PLACES:  # written out it would be of any length
         return None, CostReport.OUT_OF_RANGE
     return cost, CostReport.REPORTED if cost else CostReport.ZERO
 

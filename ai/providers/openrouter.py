@@ -243,7 +243,9 @@ class OpenRouterAnswer(Answer):
     async def _next(self) -> bytes:
         try:
             return await self._response.content.readany()
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except TimeoutError as error:
+            raise errors.ProviderTimeout("The model provider went silent inside its answer. Try again.") from error
+        except aiohttp.ClientError as error:
             raise _translated(error) from error
 
     async def aclose(self) -> None:

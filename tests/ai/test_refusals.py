@@ -15,7 +15,7 @@ from billing.models import Price, UsageRecord
 from credits.models import Hold
 from tests import factories
 from tests.accounts import tokens
-from tests.ai.prepaid import MODEL, QUESTION, Prepaid, balance, until, usage
+from tests.ai.prepaid import MODEL, QUESTION, balance
 
 COMPLETIONS = "/v1/chat/completions"
 UI = "/api/ai/chat"

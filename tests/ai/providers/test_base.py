@@ -29,6 +29,8 @@ from ai.providers.base import CostReport, Usage, parse_exact, read_answer, read_
         ("1e308", None, CostReport.OUT_OF_RANGE),
         ("10000.01", None, CostReport.OUT_OF_RANGE),
         (f"0.{'1' * 60}", None, CostReport.OUT_OF_RANGE),
+        ("1e-400000000", None, CostReport.OUT_OF_RANGE),
+        ("0e-400000000", None, CostReport.OUT_OF_RANGE),
     ],
 )
 def test_cost_is_exact_or_not_there(reported, cost, cost_report):

@@ -1,0 +1,98 @@
+"""
+The clients that run on Node.js: pinned here, installed by ``make test-clients``.
+
+There are two generations, the oldest that is promised to work and the newest that is known.
+The same script runs with either: it is read from standard input, so that its imports are
+those of the generation's directory.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+INSTALLED = HERE / "node_modules" / ".bin"
+GENERATIONS = ["oldest", "newest"]
+OLDEST_NODE = 22
+PATIENCE_SECONDS = 60
+
+
+class Missing(Exception):
+    """Something that these tests need is not installed. The message says how to get it."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The clients of one generation."""
+
+    generation: str
+
+    def run(self, script: str, *arguments: str, **environment: str) -> Any:
+        """
+        Run ``script`` with ``environment`` and no other variables, and return the JSON that it prints.
+
+        :raises Missing: if the clients are not installed
+        """
+        finished = subprocess.run(
+            [node(), "--input-type=module", "-", *arguments],
+            input=(HERE / script).read_text(),
+            cwd=HERE / self.generation,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        return json.loads(finished.stdout)
+
+    def bundle(self, script: str) -> str:
+        """
+        Return ``script`` as one script for browsers.
+
+        :raises Missing: if the clients are not installed
+        """
+        command = [installed("esbuild"), "--bundle", "--loader=jsx", "--jsx=automatic", "--log-level=warning"]
+        finished = subprocess.run(
+            [*command, '--define:process.env.NODE_ENV="production"'],
+            input=(HERE / script).read_text(),
+            cwd=HERE / self.generation,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+
+def installed(name: str) -> str:
+    """
+    Return where the executable ``name`` is.
+
+    :raises Missing: if npm has not installed it
+    """
+    path = INSTALLED / name
+    if not path.exists():
+        raise Missing(f"{name} is not installed. `make test-clients` installs it, and needs npm for that.")
+    return str(path)
+
+
+def node() -> str:
+    """
+    Return a Node.js that is new enough: the pinned one, else (where there is none for this machine) the system's.
+
+    :raises Missing: if there is neither
+    """
+    if (INSTALLED / "node").exists():
+        return installed("node")
+    installed("esbuild")
+    system = shutil.which("node")
+    version = subprocess.run([system, "--version"], capture_output=True, text=True, check=True).stdout if system else ""
+    if not version or int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
+        raise Missing(f"Node.js {OLDEST_NODE} or newer is needed here, and there is {version.strip() or 'none'}.")
+    return system or ""
