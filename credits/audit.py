@@ -20,7 +20,7 @@ from credits.models import Account, Draw, Grant, Hold, LedgerEntry, Reversal
 
 ENTRIES_A_READ = 2000
 #: The kinds of entries that a reversal makes; they name it by its key.
-REVERSALS = ("REFUND", "DISPUTE", "DEBT", "REINSTATE")
+REVERSALS = ("REFUND", "DISPUTE", "DEBT", "REINSTATE", "GRANT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ def _sums() -> Iterator[Finding]:
     yield from _differences(grants, "held", "claimed", "what pending holds have drawn")
     yield from _differences(holds, "amount", "drawn", "the sum of its draws")
     yield from _differences(holds, "settled", "spent", "the sum of its entries")
-    yield from _differences(holds, "lent", "borrowed", "what is drawn from it")
+    sessions = holds.filter(status=Hold.Status.PENDING)  # a session that is over gets nothing back
+    yield from _differences(sessions, "lent", "borrowed", "what is drawn from it")
     yield from _differences(accounts, "owed", "unpaid", "the sum of its reversals")
     yield from _differences(reversals, "taken", "moved", "the sum of its entries")
 

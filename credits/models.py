@@ -223,7 +223,7 @@ class Hold(models.Model):
             models.UniqueConstraint(fields=["account", "key"], name="hold_once_per_account_and_key"),
             models.CheckConstraint(condition=Q(amount__gte=0), name="hold_amount_is_not_negative"),
             models.CheckConstraint(
-                condition=Q(lent__gte=0, lent__lte=F("amount") - F("settled")), name="hold_lends_no_more_than_it_has"
+                condition=Q(lent__gte=0, lent__lte=F("amount")), name="hold_lends_no_more_than_it_has"
             ),
             models.CheckConstraint(
                 condition=Q(settled__gte=0, settled__lte=F("amount")), name="hold_is_the_ceiling_of_what_it_settles"

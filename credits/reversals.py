@@ -93,7 +93,8 @@ def _apply(books: Books, reversal: Reversal, grant: Grant | None, *, actor: str,
     sums = others.aggregate(taken=Sum("taken", default=0), owed=Sum("owed", default=0))
     target = min(reversal.asked, grant.amount - sums["taken"] - sums["owed"])
     change = target - reversal.taken - reversal.owed
-    reversal.save()
+    if reversal.pk is None:
+        reversal.save()
 
     book = books.by_account[grant.account_id]
     lot = books.lot_of(grant)
@@ -107,6 +108,8 @@ def _apply(books: Books, reversal: Reversal, grant: Grant | None, *, actor: str,
         back = -change - book.forgive(debt, -change)
         debt.taken -= back
         _put_back(books, reversal, lot, back, why=why, now=now)
+    reversal.taken, reversal.owed = debt.taken, debt.owed
+    reversal.save()
 
 
 def _debt(books: Books, reversal: Reversal, grant: Grant) -> Debt:
@@ -140,4 +143,4 @@ def _put_back(books: Books, reversal: Reversal, lot: Lot, amount: int, *, why: W
         created_at=now,
     )
     new_lot = Lot(replacement.pk, amount, 0, 0, replacement.priority, now, None, booked_at=None)
-    book.grant(new_lot, why=Why(why.actor, replacement.source, replacement.memo), now=now)
+    book.grant(new_lot, why=Why(why.actor, reversal.key, replacement.memo), now=now)

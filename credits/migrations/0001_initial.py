@@ -1,4 +1,5 @@
 import django.db.models.deletion
+import django.db.models.expressions
 import django.utils.timezone
 from django.db import migrations, models
 
@@ -43,6 +44,7 @@ class Migration(migrations.Migration):
                 ('effective_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
                 ('booked_at', models.DateTimeField(blank=True, help_text='When its entry was made; empty while it waits to take effect.', null=True)),
+                ('voided_at', models.DateTimeField(blank=True, help_text='Since when what nobody has spent of it is gone.', null=True)),
                 ('memo', models.CharField(blank=True, max_length=500)),
                 ('actor', models.CharField(help_text='Who gave it: user:…, key:…, system.', max_length=100)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
@@ -58,14 +60,17 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
                 ('key', models.CharField(blank=True, help_text="The caller's idempotency key: the same key holds once per account. Empty where the id serves.", max_length=255, null=True)),
                 ('amount', models.BigIntegerField()),
+                ('lent', models.BigIntegerField(default=0, help_text='The part that holds drawn from this one hold or have settled.')),
                 ('settled', models.BigIntegerField(default=0)),
                 ('status', models.CharField(choices=[('PENDING', 'Pending'), ('SETTLED', 'Settled'), ('RELEASED', 'Released'), ('EXPIRED', 'Expired')], default='PENDING', max_length=8)),
+                ('lapse', models.CharField(choices=[('RELEASE', 'it is given back'), ('RESOLVE', 'the worker asks how it ended')], default='RELEASE', help_text='What happens when its time is over.', max_length=7)),
                 ('reference', models.CharField(blank=True, help_text="The other side's id of what this pays for, such as the provider's generation.", max_length=255)),
                 ('context', models.JSONField(default=dict, help_text='What the holder needs to resolve it without the process that held it.')),
                 ('expires_at', models.DateTimeField(help_text='Until when its process answers for it; later the worker resolves it.')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('resolved_at', models.DateTimeField(blank=True, null=True)),
                 ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='holds', to='credits.account')),
+                ('parent', models.ForeignKey(blank=True, help_text='The session hold that this one draws from.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='credits.hold')),
             ],
         ),
         migrations.CreateModel(
@@ -82,7 +87,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('sequence', models.BigIntegerField(help_text="1 for the account's first entry.")),
-                ('kind', models.CharField(choices=[('GRANT', 'Grant'), ('USAGE', 'Usage'), ('EXPIRY', 'Expiry'), ('ADJUSTMENT', 'Adjustment')], max_length=10)),
+                ('kind', models.CharField(choices=[('GRANT', 'Grant'), ('USAGE', 'Usage'), ('EXPIRY', 'Expiry'), ('ADJUSTMENT', 'Adjustment'), ('VOID', 'Void'), ('REFUND', 'Refund'), ('DISPUTE', 'Dispute'), ('DEBT', 'debt paid'), ('REINSTATE', 'reinstatement')], max_length=10)),
                 ('amount', models.BigIntegerField(help_text='Signed: what the balance changed by.')),
                 ('balance_after', models.BigIntegerField()),
                 ('reference', models.CharField(blank=True, max_length=255)),
@@ -96,6 +101,27 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'ledger entries',
+                'ordering': ['-id'],
+            },
+        ),
+        migrations.CreateModel(
+            name='Reversal',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('source', models.CharField(help_text='The source of the grant, which may arrive later than this.', max_length=255)),
+                ('key', models.CharField(help_text="The other side's refund or dispute.", max_length=255, unique=True)),
+                ('kind', models.CharField(choices=[('REFUND', 'Refund'), ('DISPUTE', 'Dispute')], max_length=7)),
+                ('asked', models.BigIntegerField(help_text='What the other side says is reversed, all told.')),
+                ('taken', models.BigIntegerField(default=0, help_text='Taken back so far.')),
+                ('owed', models.BigIntegerField(default=0, help_text='Spent before it could be taken; the next grants pay it first.')),
+                ('memo', models.CharField(blank=True, max_length=500)),
+                ('actor', models.CharField(max_length=100)),
+                ('as_of', models.DateTimeField(help_text='When the other side said so; older news is passed over.')),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reversals', to='credits.account')),
+                ('grant', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reversals', to='credits.grant')),
+            ],
+            options={
                 'ordering': ['-id'],
             },
         ),
@@ -161,6 +187,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='hold',
+            constraint=models.CheckConstraint(condition=models.Q(('lent__gte', 0), ('lent__lte', models.F('amount'))), name='hold_lends_no_more_than_it_has'),
+        ),
+        migrations.AddConstraint(
+            model_name='hold',
             constraint=models.CheckConstraint(condition=models.Q(('settled__gte', 0), ('settled__lte', models.F('amount'))), name='hold_is_the_ceiling_of_what_it_settles'),
         ),
         migrations.AddConstraint(
@@ -173,7 +203,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='draw',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='draw_takes_something'),
+            constraint=models.CheckConstraint(condition=models.Q(('amount__gte', 0)), name='draw_is_not_negative'),
         ),
         migrations.AddIndex(
             model_name='ledgerentry',
@@ -193,11 +223,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='ledgerentry',
-            constraint=models.UniqueConstraint(condition=models.Q(('reference', ''), _negated=True), fields=('account', 'reference', 'kind', 'grant'), name='entry_counts_once_per_reference_and_grant'),
+            constraint=models.UniqueConstraint(condition=models.Q(('kind__in', ['GRANT', 'ADJUSTMENT']), models.Q(('reference', ''), _negated=True)), fields=('account', 'reference', 'kind', 'grant'), name='entry_counts_once_per_reference_and_grant'),
         ),
         migrations.AddConstraint(
             model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('amount__gt', 0), ('kind', 'GRANT')), models.Q(models.Q(('kind', 'GRANT'), _negated=True), ('amount__lt', 0)), _connector='OR'), name='entry_sign_follows_kind'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('amount__gt', 0), ('kind__in', ['GRANT', 'REINSTATE'])), models.Q(models.Q(('kind__in', ['GRANT', 'REINSTATE']), _negated=True), ('amount__lt', 0)), _connector='OR'), name='entry_sign_follows_kind'),
         ),
         migrations.AddConstraint(
             model_name='ledgerentry',
@@ -206,5 +236,21 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='ledgerentry',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'USAGE'), _negated=True), ('hold__isnull', False), _connector='OR'), name='entry_of_usage_names_its_hold'),
+        ),
+        migrations.AddIndex(
+            model_name='reversal',
+            index=models.Index(fields=['source'], name='reversal_by_source'),
+        ),
+        migrations.AddIndex(
+            model_name='reversal',
+            index=models.Index(condition=models.Q(('owed__gt', 0)), fields=['account'], name='reversal_debts_of_account'),
+        ),
+        migrations.AddConstraint(
+            model_name='reversal',
+            constraint=models.CheckConstraint(condition=models.Q(('asked__gte', 0), ('owed__gte', 0), ('taken__gte', 0)), name='reversal_amounts_are_not_negative'),
+        ),
+        migrations.AddConstraint(
+            model_name='reversal',
+            constraint=models.CheckConstraint(condition=models.Q(('taken__lte', django.db.models.expressions.CombinedExpression(models.F('asked'), '-', models.F('owed')))), name='reversal_takes_no_more_than_is_asked'),
         ),
     ]

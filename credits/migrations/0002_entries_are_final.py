@@ -45,7 +45,7 @@ SQLITE = [
            OR (kept.grant_id = NEW.grant_id AND kept.kind = 'GRANT' AND NEW.kind = 'GRANT')
            OR (kept.hold_id = NEW.hold_id AND kept.grant_id = NEW.grant_id AND kept.kind = NEW.kind)
            OR (kept.account_id = NEW.account_id AND kept.reference = NEW.reference AND kept.reference <> ''
-               AND kept.kind = NEW.kind AND kept.grant_id = NEW.grant_id)
+               AND kept.kind = NEW.kind AND NEW.kind IN ('GRANT', 'ADJUSTMENT') AND kept.grant_id = NEW.grant_id)
     )
     BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END
     """,  # noqa: S608 (no caller's text)

@@ -11,7 +11,7 @@ from billing.models import Price, UsageRecord
 from credits import services
 from credits.amounts import credits
 from credits.books import HoldRequest
-from credits.models import Account, Draw, Grant, Hold, LedgerEntry
+from credits.models import Account, Draw, Grant, Hold, LedgerEntry, Reversal
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +53,13 @@ def granted(account: Account) -> Any:
     return Grant.objects.filter(account=account)
 
 
+def reversal(account: Account) -> Any:
+    Reversal.objects.create(
+        account=account, source="s", key="k", kind="REFUND", asked=credits(5), actor="system", as_of=account.created_at
+    )
+    return Reversal.objects.filter(account=account)
+
+
 Violation = Callable[[Account], Any]
 VIOLATIONS: dict[str, Violation] = {
     "account_once_per_customer_and_currency": lambda account: copied(account, id=None),
@@ -69,7 +76,10 @@ VIOLATIONS: dict[str, Violation] = {
     "hold_is_the_ceiling_of_what_it_settles": lambda account: settled().update(settled=credits(1) + 1),
     "hold_resolves_once": lambda account: settled().update(status="PENDING"),
     "draw_once_per_hold_and_grant": lambda account: copied(Draw.objects.earliest("pk"), id=None),
-    "draw_takes_something": lambda account: Draw.objects.update(amount=0),
+    "hold_lends_no_more_than_it_has": lambda account: pending().update(lent=credits(100)),
+    "draw_is_not_negative": lambda account: Draw.objects.update(amount=-1),
+    "reversal_amounts_are_not_negative": lambda account: reversal(account).update(owed=-1),
+    "reversal_takes_no_more_than_is_asked": lambda account: reversal(account).update(taken=credits(4), owed=credits(2)),
     "entry_numbered_once_per_account": lambda account: entry("USAGE", sequence=1, hold_id=pending().get().pk),
     "entry_grants_once": lambda account: entry("GRANT", reference="another"),
     "entry_settles_once_per_hold_and_grant": lambda account: entry("USAGE"),
@@ -89,6 +99,8 @@ VARIANTS: list[tuple[str, Violation]] = [
     ),
     ("grant_held_is_part_of_what_remains", lambda account: granted(account).update(held=-1)),
     ("hold_is_the_ceiling_of_what_it_settles", lambda account: settled().update(settled=-1)),
+    ("hold_lends_no_more_than_it_has", lambda account: pending().update(lent=-1)),
+    ("reversal_amounts_are_not_negative", lambda account: reversal(account).update(taken=-1)),
     ("hold_resolves_once", lambda account: pending().update(status="SETTLED")),
     ("hold_resolves_once", lambda account: pending().update(resolved_at=models.F("created_at"))),
     ("hold_resolves_once", lambda account: pending().update(settled=1)),
@@ -135,7 +147,7 @@ def name_in(said: str, name: str) -> str:
     return ", ".join(f"{model._meta.db_table}.{column}" for column in columns)
 
 
-MODELS: list[type[models.Model]] = [Account, Grant, Hold, Draw, LedgerEntry, Price, UsageRecord]
+MODELS: list[type[models.Model]] = [Account, Grant, Hold, Draw, LedgerEntry, Price, Reversal, UsageRecord]
 
 
 def test_every_constraint_has_a_violation():

@@ -1,0 +1,201 @@
+"""Refunds, disputes and voids: what is unspent goes first, the rest is owed and paid by the next grants."""
+
+from datetime import timedelta
+
+import pytest
+
+from accounts.models import Customer
+from credits import services
+from credits.amounts import credits
+from credits.books import HoldRequest
+from credits.models import Account, Grant, LedgerEntry, Reversal
+from credits.reversals import reverse, void_grant
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def bought(customer: Customer, now) -> Account:
+    """An account with one purchase of 100 credits."""
+    account = services.account_of(customer)
+    give(account, now, "pack:1", 100)
+    return account
+
+
+def give(account: Account, now, source: str, whole: int, **terms) -> Grant:
+    return services.grant(
+        account=account, amount=credits(whole), category="PURCHASE", source=source, actor="system", now=now, **terms
+    )
+
+
+def spend(account: Account, now, whole: int) -> None:
+    hold = place(account, now, whole)
+    services.settle_holds([(hold, credits(whole))], actor="key:1", now=now)
+
+
+def place(account: Account, now, whole: int) -> str:
+    request = HoldRequest(services.new_hold_id(), account.pk, None, credits(whole), now + HOUR)
+    (placed,) = services.place_holds([request], now=now)
+    return placed.pk.hex
+
+
+def refund(account: Account, now, asked: int, *, key="re_1", source="pack:1", kind="REFUND", after=0) -> Reversal:
+    return reverse(
+        account=account,
+        source=source,
+        key=key,
+        kind=kind,
+        asked=credits(asked),
+        as_of=now + timedelta(seconds=after),
+        actor="system",
+        now=now,
+    )
+
+
+def state(account: Account) -> tuple[int, int, int]:
+    """Whole credits of balance, held and owed."""
+    account.refresh_from_db()
+    return tuple(units // credits(1) for units in (account.balance, account.held, account.owed))
+
+
+def kinds(account: Account) -> list[tuple[str, int]]:
+    return [(entry.kind, entry.amount // credits(1)) for entry in account.entries.order_by("sequence")]
+
+
+def test_full_refund_of_an_untouched_grant_takes_all_of_it(bought, now):
+    refund(bought, now, 100)
+
+    assert state(bought) == (0, 0, 0)
+    assert kinds(bought) == [("GRANT", 100), ("REFUND", -100)]
+
+
+def test_refund_of_what_was_spent_is_owed_and_the_next_grant_pays_it_first(bought, now):
+    spend(bought, now, 80)
+
+    refund(bought, now, 100)
+    owing = state(bought)
+    give(bought, now, "pack:2", 50)
+    give(bought, now, "pack:3", 50)
+
+    assert owing == (0, 0, 80)
+    assert state(bought) == (20, 0, 0)
+    assert kinds(bought)[2:] == [("REFUND", -20), ("GRANT", 50), ("DEBT", -50), ("GRANT", 50), ("DEBT", -30)]
+
+
+def test_partial_refunds_count_all_told(bought, now):
+    refund(bought, now, 30, after=1)
+    refund(bought, now, 30, after=1)
+    refund(bought, now, 50, after=2)
+    refund(bought, now, 30, after=1)
+
+    assert state(bought) == (50, 0, 0)
+    assert kinds(bought)[1:] == [("REFUND", -30), ("REFUND", -20)]
+
+
+def test_refunds_together_never_take_more_than_was_granted(bought, now):
+    refund(bought, now, 70)
+    refund(bought, now, 60, key="re_2")
+
+    assert state(bought) == (0, 0, 0)
+    assert Reversal.objects.get(key="re_2").taken == credits(30)
+
+
+def test_refund_that_arrives_before_its_grant_is_taken_when_that_comes(customer, now):
+    account = services.account_of(customer)
+
+    early = refund(account, now, 40)
+    give(account, now, "pack:1", 100)
+
+    assert (early.taken, early.owed) == (0, 0)
+    assert state(account) == (60, 0, 0)
+
+
+def test_refund_of_what_granted_nothing_changes_nothing(bought, now):
+    refund(bought, now, 40, source="pack:unknown")
+
+    assert state(bought) == (100, 0, 0)
+
+
+def test_dispute_that_is_won_puts_back_what_it_took_and_a_later_refund_takes_it_again(bought, now):
+    spend(bought, now, 60)
+
+    refund(bought, now, 100, key="dp_1", kind="DISPUTE")
+    lost = state(bought)
+    refund(bought, now, 0, key="dp_1", kind="DISPUTE", after=1)
+    won = state(bought)
+    refund(bought, now, 100, key="re_1", after=2)
+
+    assert (lost, won) == ((0, 0, 60), (40, 0, 0))
+    assert state(bought) == (0, 0, 60)
+    assert kinds(bought)[2:] == [("DISPUTE", -40), ("REINSTATE", 40), ("REFUND", -40)]
+
+
+def test_refund_that_fails_after_the_debt_was_paid_gives_the_payment_back(bought, now):
+    spend(bought, now, 100)
+    refund(bought, now, 100)
+    give(bought, now, "pack:2", 100)
+    paid = state(bought)
+
+    refund(bought, now, 0, after=1)
+
+    assert paid == (0, 0, 0)
+    assert state(bought) == (100, 0, 0)
+
+
+def test_what_an_expired_grant_gets_back_is_granted_anew(customer, now):
+    account = services.account_of(customer)
+    give(account, now, "pack:1", 100, expires_at=now + HOUR)
+    refund(account, now, 100)
+    later = now + 2 * HOUR
+
+    refund(account, later, 0, after=1)
+
+    assert state(account) == (100, 0, 0)
+    assert account.grants.get(source__startswith="reinstated:").expires_at is None
+
+
+def test_hold_keeps_its_claim_on_a_refunded_grant_and_what_it_frees_pays_for_the_refund(bought, now):
+    hold = place(bought, now, 30)
+
+    refund(bought, now, 100)
+    claimed = state(bought)
+    services.settle_holds([(hold, credits(10))], actor="key:1", now=now)
+
+    assert claimed == (30, 30, 30)
+    assert state(bought) == (0, 0, 10)
+
+
+def test_slice_that_a_hold_frees_does_not_pay_for_another_purchase(bought, now):
+    give(bought, now, "pack:2", 100)
+    spend(bought, now, 100)
+    hold = place(bought, now, 100)
+
+    refund(bought, now, 100, source="pack:1")
+    services.release_holds([hold], now=now)
+
+    assert state(bought) == (100, 0, 100)
+
+
+def test_voided_grant_loses_what_nobody_spent_and_what_holds_free_later(bought, now):
+    spend(bought, now, 20)
+    hold = place(bought, now, 30)
+
+    void_grant(grant=bought.grants.get(), actor="user:1", memo="Given in error", now=now)
+    void_grant(grant=bought.grants.get(), actor="user:1", memo="Given in error", now=now)
+    claimed = state(bought)
+    services.settle_holds([(hold, credits(10))], actor="key:1", now=now)
+
+    assert claimed == (30, 30, 0)
+    assert state(bought) == (0, 0, 0)
+    assert kinds(bought)[2:] == [("VOID", -50), ("USAGE", -10), ("VOID", -20)]
+
+
+def test_voided_grant_that_has_not_taken_effect_never_does(customer, now):
+    account = services.account_of(customer)
+    grant = give(account, now, "plan:next", 100, effective_at=now + HOUR)
+
+    void_grant(grant=grant, actor="user:1", memo="Cancelled", now=now)
+    services.bring_up_to_date([account.pk], now=now + 2 * HOUR)
+
+    assert state(account) == (0, 0, 0)
+    assert not LedgerEntry.objects.exists()

@@ -1,0 +1,140 @@
+"""Session holds: a budget held once, drawn on by many calls, given back at the end."""
+
+from datetime import timedelta
+
+import pytest
+
+import credits as bank
+from accounts.models import Customer
+from credits import services
+from credits.amounts import credits
+from credits.books import HoldRequest
+from credits.errors import HoldIsOver, HoldNotFound, InsufficientCredits
+from credits.models import Account, Hold
+
+HOUR = timedelta(hours=1)
+
+
+def place(account: Account, now, whole: int, parent: str | None = None, lifetime=HOUR):
+    request = HoldRequest(services.new_hold_id(), account.pk, None, credits(whole), now + lifetime, parent_id=parent)
+    (placed,) = services.place_holds([request], now=now)
+    if isinstance(placed, InsufficientCredits):
+        raise placed
+    return placed.pk.hex
+
+
+def settle(hold: str, whole: int, now):
+    return services.settle_holds([(hold, credits(whole))], actor="key:1", now=now)[0]
+
+
+def state(account: Account) -> tuple[int, int]:
+    account.refresh_from_db()
+    return account.balance // credits(1), account.held // credits(1)
+
+
+@pytest.fixture
+def session(account: Account, now) -> str:
+    """A budget of 50 of the account's 100 credits."""
+    return place(account, now, 50)
+
+
+def lent(session: str) -> int:
+    return Hold.objects.get(pk=session).lent // credits(1)
+
+
+def test_calls_draw_on_the_session_and_give_back_what_they_do_not_need(account, session, now):
+    call = place(account, now, 30, parent=session)
+    during = state(account), lent(session)
+    settle(call, 10, now)
+
+    assert during == ((100, 50), 30)
+    assert (state(account), lent(session)) == ((90, 40), 10)
+
+
+def test_session_lends_no_more_than_it_has_though_the_account_has_more(account, session, now):
+    place(account, now, 30, parent=session)
+
+    with pytest.raises(InsufficientCredits) as refused:
+        place(account, now, 21, parent=session)
+
+    assert refused.value.extra == {"required": 21, "available": 20}
+
+
+def test_spent_account_does_not_stop_the_calls_of_a_session(account, session, now):
+    place(account, now, 50)
+
+    settle(place(account, now, 50, parent=session), 50, now)
+
+    assert state(account) == (50, 50)
+
+
+def test_released_session_keeps_what_its_open_calls_have_drawn(account, session, now):
+    call = place(account, now, 30, parent=session)
+
+    services.release_holds([session], now=now)
+    after_release = state(account)
+    settle(call, 10, now)
+
+    assert after_release == (100, 30)
+    assert state(account) == (90, 0)
+
+
+def test_resolved_or_lapsed_session_lends_nothing(account, session, now):
+    with pytest.raises(HoldIsOver):
+        place(account, now + HOUR, 1, parent=session)
+    services.release_holds([session], now=now)
+    with pytest.raises(HoldIsOver):
+        place(account, now, 1, parent=session)
+
+
+def test_session_of_another_account_is_not_found(session, now):
+    other = services.account_of(Customer.objects.create(kind="TEAM", name="Others"))
+
+    with pytest.raises(HoldNotFound):
+        place(other, now, 1, parent=session)
+
+
+def test_hold_whose_time_is_over_is_given_back_and_can_still_be_settled_as_far_as_there_is_money(account, now):
+    hold = place(account, now, 80)
+    services.expire_holds([hold], now=now + HOUR)
+    given_back = state(account)
+    place(account, now + HOUR, 70)
+
+    late = settle(hold, 60, now + 2 * HOUR)
+
+    assert given_back == (100, 0)
+    assert (late.settled, late.shortfall) == (credits(30), credits(30))
+    assert state(account) == (70, 70)
+
+
+def test_hold_whose_time_is_not_over_is_not_given_back(account, session, now):
+    services.expire_holds([session], now=now)
+
+    assert state(account) == (100, 50)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_work_that_succeeds_is_paid_and_work_that_fails_is_free(account):
+    with bank.hold(account.customer, "5", reason="rendering"):
+        pass
+    with bank.hold(account.customer, "5", reason="rendering") as held:
+        held.settle(credits(2))
+    with pytest.raises(RuntimeError), bank.hold(account.customer, "5", reason="rendering"):
+        raise RuntimeError
+
+    assert state(account) == (93, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_work_done_again_under_its_key_is_paid_once(account):
+    for _ in range(2):
+        with bank.hold(account.customer, "5", reason="rendering", key="job-1"):
+            pass
+
+    assert state(account) == (95, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_work_that_is_not_affordable_does_not_begin(account):
+    with pytest.raises(InsufficientCredits), bank.hold(account.customer, "101", reason="rendering"):
+        pytest.fail("the work has begun")
