@@ -14,4 +14,4 @@ def accept_request_id(text: str | None) -> str:
 
     It is for finding log lines only, never for recognising a repeated request.
     """
-    return text if text and REQUEST_ID.fullmatch(text) else str(uuid.UUID(int=random.getrandbits(128), version=4))  # noqa: S311  (not a secret)
+    return text if text and REQUEST_ID.fullmatch(text) else str(uuid.UUID(int=random.getrandbits(128), version=4))

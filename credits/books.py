@@ -151,7 +151,7 @@ LOCK_ACCOUNTS = """
 READ_LOTS = """
     SELECT account_id, id, amount, remaining, held, priority, effective_at, expires_at, booked_at, voided_at
     FROM credits_grant
-    WHERE account_id IN (SELECT id FROM {rows}) AND (remaining > 0 OR booked_at IS NULL)
+    WHERE account_id IN (SELECT id FROM {rows}) AND (remaining > 0 OR (booked_at IS NULL AND voided_at IS NULL))
 """
 # After the accounts are locked, so that nobody resolves the holds meanwhile.
 READ_HOLDS = """
@@ -289,8 +289,9 @@ class Books:
                 self._return(session, hold, amount)
             draws = [Draw(grant_id, drawn) for grant_id, drawn in hold.draws.items() if drawn]
             hold.settled = book.settle(hold.id, draws, amount, why=why, now=self._now)
-        elif hold.status == Hold.Status.EXPIRED.value and amount:
+        elif hold.status == Hold.Status.EXPIRED.value and amount and not hold.settled:
             hold.settled = book.settle_late(hold.id, min(amount, hold.free), why=why, now=self._now)
+            status = hold.status
         else:
             return Resolution(hold.id, hold.status, hold.amount, hold.settled, 0, first=False)
         hold.status = status

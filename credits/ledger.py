@@ -224,7 +224,7 @@ class Book:
         return amount - outstanding
 
     def settle_late(self, hold_id: str, amount: int, *, why: Why, now: datetime) -> int:
-        """Spend up to ``amount`` for a hold whose claim has lapsed, as far as it is available. Returns what was taken."""
+        """Spend up to ``amount`` of what is available for a hold whose claim has lapsed. Returns what was taken."""
         taken = min(amount, self.available)
         for draw in burn_down(self.lots.values(), taken):
             lot = self.lots[draw.grant_id]
@@ -235,7 +235,6 @@ class Book:
     def void(self, lot: Lot, *, why: Why, now: datetime) -> None:
         """Take what nobody has spent or claimed of ``lot``; what a hold frees later goes too."""
         lot.is_voided = True
-        lot.booked_at = lot.booked_at or now
         self.changed.add(lot.grant_id)
         self.take_back(lot, lot.free, VOID, why=why, now=now)
 
@@ -282,7 +281,7 @@ class Book:
             self._post(lot, kind, -draw.amount, hold_id=None, why=why, now=now)
 
     def _book_if_effective(self, lot: Lot, why: Why, now: datetime) -> None:
-        if lot.booked_at is None and lot.effective_at <= now:
+        if lot.booked_at is None and lot.effective_at <= now and not lot.is_voided:
             assert lot.remaining == 0, "a lot is filled when it is booked"
             lot.booked_at = now
             lot.remaining = lot.amount

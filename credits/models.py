@@ -230,8 +230,8 @@ class Hold(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(status="PENDING", resolved_at=None, settled=0)
-                | Q(status="SETTLED", resolved_at__isnull=False)
-                | Q(status__in=["RELEASED", "EXPIRED"], resolved_at__isnull=False, settled=0),
+                | Q(status__in=["SETTLED", "EXPIRED"], resolved_at__isnull=False)
+                | Q(status="RELEASED", resolved_at__isnull=False, settled=0),
                 name="hold_resolves_once",
             ),
         ]

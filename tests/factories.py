@@ -81,6 +81,7 @@ def usage(of: Account, charged: str = "1", **fields: Any) -> UsageRecord:
     """Hold, settle and record a call that cost ``of`` so many credits, as its conclusion does."""
     now = fields.get("created_at", timezone.now())
     amount = amounts.parse(charged)
+    feature = fields.get("feature", Feature.AI_TEXT_CHAT)
     hold_id = services.new_hold_id()
     request = HoldRequest(hold_id, of.pk, hold_id, amount, now + timedelta(minutes=20))
     services.place_holds([request], now=now)
@@ -89,8 +90,8 @@ def usage(of: Account, charged: str = "1", **fields: Any) -> UsageRecord:
         **{
             "hold_id": hold_id,
             "customer": of.customer,
-            "feature": Feature.AI_TEXT_CHAT,
-            "price": Price.objects.filter(feature=Feature.AI_TEXT_CHAT).latest("effective_at"),
+            "feature": feature,
+            "price": Price.objects.filter(feature=feature).latest("effective_at"),
             "status": UsageRecord.Status.COMPLETED,
             "held": amount,
             "charged": amount,

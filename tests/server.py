@@ -1,12 +1,17 @@
 """The whole product, served on a real socket for the tests that talk to it as clients do."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import requests
 import uvicorn
+from django.conf import settings
 from django.test import override_settings
 
 from ai import providers
@@ -14,6 +19,7 @@ from ai.desk import desk
 
 #: Nothing listens there.
 NOWHERE = "http://127.0.0.1:9/api/v1"
+PATIENCE_SECONDS = 20
 
 
 @contextmanager
@@ -50,3 +56,41 @@ def running_prepaid(*, provider_url: str = NOWHERE) -> Iterator[str]:
             thread.join()
             desk.cache_clear()
             providers.current.cache_clear()
+
+
+@contextmanager
+def prepaid_process(*, database_url: str, provider_url: str = NOWHERE, **environment: str) -> Iterator[str]:
+    """Serve Prepaid on a free port, in a process of its own and with ``environment``; yield where."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    variables = {
+        "PATH": os.environ["PATH"],
+        "PREPAID_ENV_FILE": os.devnull,
+        "SECRET_KEY": settings.SECRET_KEY,
+        "API_KEY_PEPPER": settings.API_KEY_PEPPER,
+        "DATABASE_URL": database_url,
+        "OPENROUTER_BASE_URL": provider_url,
+        "OPENROUTER_API_KEY": "simulated",
+        **environment,
+    }
+    command = [sys.executable, "-m", "uvicorn", "--port", str(port), "--log-level", "warning"]
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen([*command, "config.asgi:application"], cwd=settings.BASE_DIR, env=variables) as process:
+        try:
+            wait_until_ready(url, process)
+            yield url
+        finally:
+            process.terminate()
+
+
+def wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        assert process.poll() is None, "the server does not start"
+        assert time.monotonic() < deadline, "the server is not ready in time"
+        try:
+            requests.get(f"{url}/readyz", timeout=PATIENCE_SECONDS).raise_for_status()
+        except requests.RequestException:
+            time.sleep(0.02)
+        else:
+            return

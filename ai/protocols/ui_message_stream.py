@@ -173,7 +173,7 @@ class UITranslator(Translator):
         if error_of(event) is not None:
             return self._break_off(ProviderBrokeOff())
         out = []
-        for choice in event.get("choices") or []:
+        for choice in _listed(event.get("choices")):
             delta = choice.get("delta") if isinstance(choice, dict) else None
             if isinstance(delta, dict):
                 out += self._delta(delta)
@@ -185,7 +185,7 @@ class UITranslator(Translator):
             if isinstance(text, str) and text:
                 out += self._switch_to(kind)
                 out.append(_part(type=f"{kind}-delta", id=str(self._parts), delta=text))
-        for image in delta.get("images") or []:
+        for image in _listed(delta.get("images")):
             url = _image_url(image)
             if url:
                 media_type = url[5:].partition(";")[0] if url.startswith("data:") else "image/png"
@@ -227,6 +227,10 @@ def _content(part: Part) -> dict[str, Any] | None:
             return {"type": "image_url", "image_url": {"url": part.url}}
         return {"type": "file", "file": {"filename": part.filename or "file", "file_data": part.url}}
     return None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _image_url(image: Any) -> str:

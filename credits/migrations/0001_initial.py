@@ -195,7 +195,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('resolved_at', None), ('settled', 0), ('status', 'PENDING')), models.Q(('resolved_at__isnull', False), ('status', 'SETTLED')), models.Q(('resolved_at__isnull', False), ('settled', 0), ('status__in', ['RELEASED', 'EXPIRED'])), _connector='OR'), name='hold_resolves_once'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('resolved_at', None), ('settled', 0), ('status', 'PENDING')), models.Q(('resolved_at__isnull', False), ('status__in', ['SETTLED', 'EXPIRED'])), models.Q(('resolved_at__isnull', False), ('settled', 0), ('status', 'RELEASED')), _connector='OR'), name='hold_resolves_once'),
         ),
         migrations.AddConstraint(
             model_name='draw',

@@ -7,7 +7,6 @@ those of the generation's directory.
 """
 
 import json
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass

@@ -105,7 +105,6 @@ VARIANTS: list[tuple[str, Violation]] = [
     ("hold_resolves_once", lambda account: pending().update(resolved_at=models.F("created_at"))),
     ("hold_resolves_once", lambda account: pending().update(settled=1)),
     ("hold_resolves_once", lambda account: settled().update(status="RELEASED")),
-    ("hold_resolves_once", lambda account: settled().update(status="EXPIRED")),
     ("hold_resolves_once", lambda account: settled().update(resolved_at=None)),
     ("hold_resolves_once", lambda account: settled().update(status="OTHER")),
     ("entry_sign_follows_kind", lambda account: entry("GRANT", amount=-1, grant_id=10**6)),

@@ -24,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         now = timezone.now()
         due = Grant.objects.filter(
-            Q(expires_at__lte=now, remaining__gt=F("held")) | Q(effective_at__lte=now, booked_at=None)
+            Q(expires_at__lte=now, remaining__gt=F("held")) | Q(effective_at__lte=now, booked_at=None, voided_at=None)
         ).order_by("account_id", "pk")
         holds = Hold.objects.filter(status=Hold.Status.PENDING, lapse=Hold.Lapse.RELEASE, expires_at__lte=now).order_by(
             "account_id", "pk"

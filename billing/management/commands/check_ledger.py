@@ -1,17 +1,22 @@
+from itertools import chain
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from credits.audit import findings, snapshot
+from billing import audit as usage
+from credits import audit as ledger
 
 
 class Command(BaseCommand):
-    help = "Prove every balance: all sums and the whole chain of entries, in one snapshot. Fails on any difference."
+    help = (
+        "Prove every balance, in one snapshot: all sums, the whole chain of entries, and what each call was charged. "
+        "Fails on any difference."
+    )
 
     def handle(self, **options: Any) -> None:
         differences = 0
-        with snapshot():
-            for finding in findings(self._show_progress):
+        with ledger.snapshot():
+            for finding in chain(ledger.findings(self._show_progress), usage.findings()):
                 differences += 1
                 self.stderr.write(str(finding))
         if differences:
