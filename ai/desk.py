@@ -59,11 +59,11 @@ class Desk:
 
     async def identify(self, call: Call, generation_id: str) -> None:
         """Keep the provider's id of the generation on the hold."""
-        await self.queue.run(Identify(call, generation_id))
+        await self.queue.run(Identify(call, generation_id), may_be_refused=False)
 
     async def conclude(self, call: Call, report: Report) -> Receipt:
         """Settle or release the hold as the report says."""
-        receipt: Receipt = await self.queue.run(Conclude(call, report))
+        receipt: Receipt = await self.queue.run(Conclude(call, report), may_be_refused=False)
         return receipt
 
 

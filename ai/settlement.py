@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: Waits before each question for the provider's record, in seconds; what they leave open is the worker's.
 ASK_AFTER = (0.1, 0.4, 1.5, 4.0, 10.0)
+#: For how long an answer waits for its receipt, in seconds. Its conclusion then goes on without it.
+RECEIPT_WITHIN = 2.0
 #: Waits before a conclusion that the ledger could not take is tried again; the last one repeats.
 CONCLUDE_AGAIN_AFTER = (1.0, 5.0, 15.0)
 
@@ -106,8 +108,9 @@ class Settlement:
 
     async def _conclude(self, report: Report) -> Receipt | None:
         try:
-            return await desk().conclude(self.call, report)
-        except PrepaidError:
+            async with asyncio.timeout(RECEIPT_WITHIN):
+                return await desk().conclude(self.call, report)
+        except (PrepaidError, TimeoutError):
             in_background(self._conclude_again(report))
             return None
 

@@ -7,14 +7,16 @@ that any process can conclude it. ``Report`` is how it ended, in the provider's 
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_UP, Decimal, InvalidOperation
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_UP, Context, Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Self
 
 from billing.pricing import Terms
 
-PICOS = Decimal(10) ** 12
+PICO = 12
 LARGEST_PICOS = 2**63 - 1
+#: As many digits as the text has; only a number that is none raises.
+EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,10 @@ class Report:
     def cost_picos(self) -> int | None:
         """The cost in 10⁻¹² US dollars, rounded up; None when none, or none that can be believed, was reported."""
         try:
-            picos = int((Decimal(self.cost) * PICOS).to_integral_value(ROUND_UP))
-        except (InvalidOperation, ValueError, OverflowError):
+            picos = Decimal(self.cost).scaleb(PICO, EXACT).to_integral_value(ROUND_UP, EXACT)
+            return int(picos) if 0 <= picos <= LARGEST_PICOS else None
+        except InvalidOperation:
             return None
-        return picos if 0 <= picos <= LARGEST_PICOS else None
 
 
 @dataclass(frozen=True, slots=True)

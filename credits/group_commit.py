@@ -57,21 +57,26 @@ class GroupCommit:
         self._door = threading.Lock()
         self._closed = False
         self._was_shared = False
+        self._is_away = False
 
-    async def run(self, operation: Operation) -> Outcome:
+    async def run(self, operation: Operation, *, may_be_refused: bool = True) -> Outcome:
         """
         Commit ``operation`` with whatever else is waiting and return its outcome.
 
-        A caller that is cancelled no longer waits, but its operation still happens.
+        What may be refused is refused at once where it would have to wait: behind ``capacity``
+        others, or for a database that is away. What may not, such as the end of what was begun,
+        is kept waiting. A caller that is cancelled no longer waits, but its operation still happens.
 
         :raises LedgerBusy: if ``capacity`` operations wait already, or it is closed; nothing was written
-        :raises LedgerUnreachable: if the database could not be reached
+        :raises LedgerUnreachable: if the database cannot be reached
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
         with self._door:  # nothing may queue behind the end, and nobody beyond the capacity
-            if self._closed or self._queue.qsize() >= self._capacity:
+            if self._closed or (may_be_refused and self._queue.qsize() >= self._capacity):
                 raise LedgerBusy
+            if may_be_refused and self._is_away:
+                raise LedgerUnreachable
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
                 self._thread.start()
@@ -94,10 +99,15 @@ class GroupCommit:
         return not self._thread.is_alive()
 
     def _work(self) -> None:
+        # A connection of its own: a pool would wait ten seconds before it says that the database is away.
+        options = {name: value for name, value in connection.settings_dict["OPTIONS"].items() if name != "pool"}
+        connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
         try:
             while batch := self._next_batch():
                 operations = [operation for operation, _, _ in batch]
-                _deliver(batch, self._outcomes(operations))
+                outcomes = self._outcomes(operations)
+                self._is_away = False  # or it is time that somebody looks again
+                _deliver(batch, outcomes)
         finally:
             connection.close()
 
@@ -132,6 +142,7 @@ class GroupCommit:
                     logger.exception("The ledger could not be reached.")
                     return [LedgerUnreachable() for _ in operations]
                 logger.warning("The ledger could not be reached, trying again in %s s: %s", pause, error)
+                self._is_away = again  # once may be a connection that has grown old
                 time.sleep(pause)
                 again = True
             except Exception as error:

@@ -223,6 +223,43 @@ def test_full_queue_refuses_and_writes_nothing(ledger: Ledger):
     assert ledger.committed == [0, 1, 2, 3, 6]
 
 
+def test_what_may_not_be_refused_waits_behind_a_full_queue(ledger: Ledger):
+    queue = GroupCommit(ledger, capacity=1)
+
+    async def overfill() -> list[Any]:
+        ledger.gate.clear()
+        tasks = [asyncio.create_task(queue.run(0))]
+        await until(ledger.begun.is_set)
+        tasks += [asyncio.create_task(queue.run(number, may_be_refused=False)) for number in (1, 2, 3)]
+        await until(lambda: queue.depth == 3)
+        ledger.gate.set()
+        return await asyncio.gather(*tasks)
+
+    outcomes = asyncio.run(overfill())
+    queue.close(PATIENCE)
+
+    assert outcomes == [0, -1, -2, -3]
+
+
+def test_nobody_new_waits_for_a_database_that_is_away(queue: GroupCommit, ledger: Ledger):
+    async def come_late() -> tuple[list[Any], list[Any]]:
+        ledger.failures = [OperationalError("gone")] * 2
+        first = asyncio.create_task(queue.run(1))
+        await until(lambda: len(ledger.batches) == 2)
+        ledger.gate.clear()
+        await until(lambda: len(ledger.batches) == 3)
+        late = await all_of(queue, [2])
+        end = asyncio.create_task(queue.run(3, may_be_refused=False))
+        await until(lambda: queue.depth == 1)
+        ledger.gate.set()
+        return late, [await first, await end, await queue.run(4)]
+
+    late, patient = asyncio.run(come_late())
+
+    assert [type(outcome) for outcome in late] == [LedgerUnreachable]
+    assert patient == [-1, -3, -4]
+
+
 def test_close_commits_what_waits_and_accepts_nothing_more(ledger: Ledger):
     queue = GroupCommit(ledger, capacity=1000)
 

@@ -27,28 +27,28 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         customer = find_customer(options["customer"])
+        now = timezone.now()
         try:
-            amount = parse(options["amount"])
             with transaction.atomic():
                 account = account_of(customer, options["currency"])
-                before = account.balance
-                adjust(
+                entries = adjust(
                     account=account,
-                    amount=amount,
+                    amount=parse(options["amount"]),
                     reference=options["reference"],
                     memo=options["memo"],
                     actor=ACTOR,
-                    now=timezone.now(),
+                    now=now,
                 )
                 account.refresh_from_db()
                 transaction.set_rollback(options["dry_run"])
         except (PrepaidError, ValueError) as error:
             raise CommandError(str(error)) from error
-        if account.balance == before:
-            self.stdout.write(f"{account} was adjusted under this reference before: {display(before)}.")
+        if entries[0].created_at != now:
+            self.stdout.write(f"{account} was adjusted under this reference before: {display(account.balance)}.")
         else:
             done = "would go" if options["dry_run"] else "went"
-            self.stdout.write(f"{account} {done} from {display(before)} to {display(account.balance)}.")
+            before = entries[0].balance_after - entries[0].amount
+            self.stdout.write(f"{account} {done} from {display(before)} to {display(entries[-1].balance_after)}.")
 
 
 def find_customer(name: str) -> Customer:
@@ -58,7 +58,7 @@ def find_customer(name: str) -> Customer:
     :raises CommandError: if there is none
     """
     by = [{"user__email": name.lower()}, {"user__external_id": name}, {"external_id": name}]
-    if name.isdecimal():
+    if name.isdecimal() and name.isascii():
         by.insert(0, {"pk": name})
     for lookup in by:
         customer = Customer.objects.filter(**lookup).first()
