@@ -6,11 +6,13 @@ from datetime import datetime
 from django.db.models import FilteredRelation, Q
 
 from accounts.models import Customer
-from credits.ledger import Book, Lot
+from credits import tables
+from credits.ledger import DEBT, Book, Debt
 from credits.models import Account
 
 ACCOUNT = ("id", "balance", "held", "owed", "entry_count", "head")
-LOT = ("id", "amount", "remaining", "held", "priority", "effective_at", "expires_at", "booked_at")
+LOT = ("id", "amount", "remaining", "held", "priority", "effective_at", "expires_at", "booked_at", "voided_at")
+WAITING = Q(grants__booked_at__isnull=True, grants__voided_at__isnull=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +42,17 @@ def balance_at(*, customer: Customer, currency: str, now: datetime) -> Balance |
     """
     found = list(
         Account.objects.filter(customer=customer, currency=currency)
-        .annotate(
-            lot=FilteredRelation("grants", condition=Q(grants__remaining__gt=0) | Q(grants__booked_at__isnull=True))
-        )
+        .annotate(lot=FilteredRelation("grants", condition=Q(grants__remaining__gt=0) | WAITING))
         .values_list("created_at", "updated_at", *ACCOUNT, *(f"lot__{name}" for name in LOT))
     )
     if not found:
         return None
     created_at, updated_at, account_id, balance, held, owed, entry_count, head = found[0][: 2 + len(ACCOUNT)]
     lots = (row[2 + len(ACCOUNT) :] for row in found)
-    by_grant = {lot[0]: Lot(*lot) for lot in lots if lot[0] is not None}
+    by_grant = {lot[0]: tables.lot(*lot) for lot in lots if lot[0] is not None}
     book = Book(account_id, balance, held, owed, entry_count, head, by_grant)
+    if owed:  # whose debt it is makes no difference to the sums
+        book.debts.append(Debt(0, "", 0, DEBT, taken=0, owed=owed))
     book.bring_up_to(now)
     return Balance(
         balance=book.balance,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from credits import rows
+from credits import rows, tables
 from credits.errors import HoldIsOver, HoldNotFound, InsufficientCredits
 from credits.ledger import Book, Debt, Draw, Lot, Why, burn_order
 from credits.models import Grant, Hold
@@ -57,121 +57,10 @@ class Resolution:
     first: bool
 
 
-@dataclass(slots=True)
-class KeptHold:
-    id: str
-    account_id: int
-    amount: int
-    settled: int
-    status: str
-    reference: str
-    expires_at: datetime
-    parent_id: str | None
-    lent: int
-    draws: dict[int, int]
-    draw_ids: dict[int, int]
-
-    @property
-    def free(self) -> int:
-        """What a session hold can still lend."""
-        return self.amount - self.lent
-
-
-ACCOUNT = (
-    ("id", rows.BIGINT),
-    ("balance", rows.BIGINT),
-    ("held", rows.BIGINT),
-    ("owed", rows.BIGINT),
-    ("entry_count", rows.BIGINT),
-    ("head", rows.TEXT),
-    ("updated_at", rows.INSTANT),
-)
-LOT = (
-    ("id", rows.BIGINT),
-    ("remaining", rows.BIGINT),
-    ("held", rows.BIGINT),
-    ("booked_at", rows.INSTANT),
-)
-NEW_HOLD = (
-    ("id", rows.UUID_),
-    ("account_id", rows.BIGINT),
-    ("key", rows.TEXT),
-    ("amount", rows.BIGINT),
-    ("settled", rows.BIGINT),
-    ("parent_id", rows.UUID_),
-    ("lent", rows.BIGINT),
-    ("status", rows.TEXT),
-    ("lapse", rows.TEXT),
-    ("reference", rows.TEXT),
-    ("context", rows.JSON),
-    ("expires_at", rows.INSTANT),
-    ("created_at", rows.INSTANT),
-)
-RESOLVED_HOLD = (
-    ("id", rows.UUID_),
-    ("status", rows.TEXT),
-    ("settled", rows.BIGINT),
-    ("lent", rows.BIGINT),
-    ("reference", rows.TEXT),
-    ("resolved_at", rows.INSTANT),
-)
-LENT = (("id", rows.UUID_), ("lent", rows.BIGINT))
-LENT_DRAW = (("id", rows.BIGINT), ("amount", rows.BIGINT))
-PAID_REVERSAL = (("id", rows.BIGINT), ("taken", rows.BIGINT), ("owed", rows.BIGINT))
-DRAW = (
-    ("hold_id", rows.UUID_),
-    ("grant_id", rows.BIGINT),
-    ("amount", rows.BIGINT),
-)
-ENTRY = (
-    ("account_id", rows.BIGINT),
-    ("sequence", rows.BIGINT),
-    ("grant_id", rows.BIGINT),
-    ("hold_id", rows.UUID_),
-    ("kind", rows.TEXT),
-    ("amount", rows.BIGINT),
-    ("balance_after", rows.BIGINT),
-    ("reference", rows.TEXT),
-    ("memo", rows.TEXT),
-    ("actor", rows.TEXT),
-    ("created_at", rows.INSTANT),
-    ("digest", rows.TEXT),
-)
-
-
-BIGINT_ID = (("id", rows.BIGINT),)
-UUID_ID = (("id", rows.UUID_),)
-
-LOCK_ACCOUNTS = """
-    SELECT account.id, account.balance, account.held, account.owed, account.entry_count, account.head
-    FROM credits_account account
-    WHERE account.id IN (SELECT id FROM {rows})
-    ORDER BY account.id {lock}
-"""
-READ_LOTS = """
-    SELECT account_id, id, amount, remaining, held, priority, effective_at, expires_at, booked_at, voided_at
-    FROM credits_grant
-    WHERE account_id IN (SELECT id FROM {rows}) AND (remaining > 0 OR (booked_at IS NULL AND voided_at IS NULL))
-"""
-# After the accounts are locked, so that nobody resolves the holds meanwhile.
-READ_HOLDS = """
-    SELECT hold.id, hold.account_id, hold.amount, hold.settled, hold.status, hold.reference, hold.expires_at,
-           hold.parent_id, hold.lent, draw.grant_id, draw.amount, draw.id
-    FROM credits_hold hold LEFT JOIN credits_draw draw ON draw.hold_id = hold.id
-    WHERE hold.id IN (SELECT id FROM {rows})
-"""
-READ_DEBTS = """
-    SELECT account_id, id, key, grant_id, kind, taken, owed
-    FROM credits_reversal
-    WHERE account_id IN (SELECT id FROM {rows}) AND owed > 0 AND grant_id IS NOT NULL
-    ORDER BY id
-"""
-
-
 class Books:
     """Open inside a transaction, change, save. The accounts stay locked until the transaction ends."""
 
-    def __init__(self, books: dict[int, Book], holds: dict[str, KeptHold], now: datetime) -> None:
+    def __init__(self, books: dict[int, Book], holds: dict[str, tables.KeptHold], now: datetime) -> None:
         self.by_account = books
         self._holds = holds
         self._now = now
@@ -191,19 +80,19 @@ class Books:
         now = now.astimezone(UTC)
         ids = [{"id": id_} for id_ in sorted(set(account_ids))]
         accounts, lots, holds = rows.select_all(
-            (LOCK_ACCOUNTS, BIGINT_ID, ids),
-            (READ_LOTS, BIGINT_ID, ids),
-            (READ_HOLDS, UUID_ID, [{"id": id_} for id_ in hold_ids]),
+            (tables.LOCK_ACCOUNTS, tables.BIGINT_ID, ids),
+            (tables.READ_LOTS, tables.BIGINT_ID, ids),
+            (tables.READ_HOLDS, tables.UUID_ID, [{"id": id_} for id_ in hold_ids]),
         )
         books = {row[0]: Book(*row) for row in accounts}
         for account_id, *lot in lots:
-            books[account_id].lots[lot[0]] = _lot(*lot)
+            books[account_id].lots[lot[0]] = tables.lot(*lot)
         in_debt = [{"id": book.account_id} for book in books.values() if book.owed]
-        for account_id, *debt in rows.select(READ_DEBTS, BIGINT_ID, in_debt) if in_debt else []:
+        for account_id, *debt in rows.select(tables.READ_DEBTS, tables.BIGINT_ID, in_debt) if in_debt else []:
             books[account_id].debts.append(Debt(*debt))
         for book in books.values():
             book.bring_up_to(now)
-        return cls(books, _holds(holds), now)
+        return cls(books, tables.kept_holds(holds), now)
 
     def hold(self, request: HoldRequest) -> None:
         """
@@ -217,7 +106,7 @@ class Books:
             draws = self.by_account[request.account_id].hold(request.amount)
         else:
             draws = self._lend(self._session(request.account_id, request.parent_id), request.amount)
-        self._holds[request.id] = KeptHold(
+        self._holds[request.id] = tables.KeptHold(
             request.id,
             request.account_id,
             request.amount,
@@ -327,7 +216,7 @@ class Books:
             )
         return lot
 
-    def _session(self, account_id: int, session_id: str) -> KeptHold:
+    def _session(self, account_id: int, session_id: str) -> tables.KeptHold:
         session = self._holds.get(session_id)
         if session is None or session.account_id != account_id:
             raise HoldNotFound
@@ -335,7 +224,7 @@ class Books:
             raise HoldIsOver
         return session
 
-    def _lend(self, session: KeptHold, amount: int) -> list[Draw]:
+    def _lend(self, session: tables.KeptHold, amount: int) -> list[Draw]:
         """Move claims from a session hold to one that draws from it; what the account holds stays the same."""
         if amount > session.free:
             raise InsufficientCredits(required=amount, available=session.free)
@@ -352,7 +241,7 @@ class Books:
         self._change_lent(session, amount)
         return draws
 
-    def _return(self, session: KeptHold, hold: KeptHold, amount: int) -> None:
+    def _return(self, session: tables.KeptHold, hold: tables.KeptHold, amount: int) -> None:
         """Give the session back what ``hold`` does not need; of the rest, ``settle`` will leave nothing over."""
         lots = self.by_account[hold.account_id].lots
         needed = min(amount, hold.amount)
@@ -365,132 +254,41 @@ class Books:
                 self._change_draw(session, grant_id, returned)
                 self._change_lent(session, -returned)
 
-    def _change_draw(self, session: KeptHold, grant_id: int, by: int) -> None:
+    def _change_draw(self, session: tables.KeptHold, grant_id: int, by: int) -> None:
         session.draws[grant_id] += by
         draw_id = session.draw_ids[grant_id]
         self._lent_draws[draw_id] = {"id": draw_id, "amount": session.draws[grant_id]}
 
-    def _change_lent(self, session: KeptHold, by: int) -> None:
+    def _change_lent(self, session: tables.KeptHold, by: int) -> None:
         session.lent += by
         self._lent[session.id] = {"id": session.id, "lent": session.lent}
 
     def save(self, *also: rows.Change) -> None:
         """Write what changed, and ``also`` what a higher floor has to say of it, in one go."""
         moved = [book for book in self.by_account.values() if book.changed]
+        entries = [row for book in moved for row in tables.entry_rows(book)]
+        lots = [tables.lot_row(book.lots[grant_id]) for book in moved for grant_id in book.changed]
+        lent = [row for hold_id, row in self._lent.items() if hold_id not in self._resolved]
         debts = [debt for book in moved for debt in book.debts]
         rows.write(
-            rows.insert("credits_hold", NEW_HOLD, self._new_holds),
-            rows.insert("credits_draw", DRAW, self._new_draws),
-            rows.insert("credits_ledgerentry", ENTRY, [row for book in moved for row in _entry_rows(book)]),
-            rows.update("credits_grant", LOT, [_lot_row(book.lots[id_]) for book in moved for id_ in book.changed]),
-            rows.update("credits_hold", RESOLVED_HOLD, [*self._resolved.values()]),
-            rows.update("credits_hold", LENT, [row for id_, row in self._lent.items() if id_ not in self._resolved]),
-            rows.update("credits_draw", LENT_DRAW, [*self._lent_draws.values()]),
-            rows.update("credits_account", ACCOUNT, [_account_row(book, self._now) for book in moved]),
+            rows.insert("credits_hold", tables.NEW_HOLD, self._new_holds),
+            rows.insert("credits_draw", tables.DRAW, self._new_draws),
+            rows.insert("credits_ledgerentry", tables.ENTRY, entries),
+            rows.update("credits_grant", tables.LOT, lots),
+            rows.update("credits_hold", tables.RESOLVED_HOLD, [*self._resolved.values()]),
+            rows.update("credits_hold", tables.LENT, lent),
+            rows.update("credits_draw", tables.LENT_DRAW, [*self._lent_draws.values()]),
+            rows.update("credits_account", tables.ACCOUNT, [tables.account_row(book, self._now) for book in moved]),
             rows.update(
                 "credits_reversal",
-                PAID_REVERSAL,
+                tables.PAID_REVERSAL,
                 [{"id": debt.reversal_id, "taken": debt.taken, "owed": debt.owed} for debt in debts],
             ),
             *also,
         )
 
 
-def _in_burn_order(hold: KeptHold, lots: Mapping[int, Lot]) -> list[int]:
+def _in_burn_order(hold: tables.KeptHold, lots: Mapping[int, Lot]) -> list[int]:
     """The grants that ``hold`` still claims a part of."""
     claimed = [grant_id for grant_id, amount in hold.draws.items() if amount]
     return sorted(claimed, key=lambda grant_id: burn_order(lots[grant_id]))
-
-
-def _lot(
-    grant_id: int,
-    amount: int,
-    remaining: int,
-    held: int,
-    priority: int,
-    effective_at: datetime,
-    expires_at: datetime | None,
-    booked_at: datetime | None,
-    voided_at: datetime | None,
-) -> Lot:
-    return Lot(
-        grant_id,
-        amount,
-        remaining,
-        held,
-        priority,
-        rows.aware(effective_at),
-        expires_at and rows.aware(expires_at),
-        booked_at and rows.aware(booked_at),
-        voided_at is not None,
-    )
-
-
-def _holds(found: Iterable[tuple[Any, ...]]) -> dict[str, KeptHold]:
-    holds: dict[str, KeptHold] = {}
-    for (
-        raw_id,
-        account_id,
-        amount,
-        settled,
-        status,
-        reference,
-        expires_at,
-        parent,
-        lent,
-        grant_id,
-        drawn,
-        draw,
-    ) in found:
-        hold_id = rows.read_id(raw_id)
-        hold = holds.get(hold_id)
-        if hold is None:
-            parent_id = parent and rows.read_id(parent)
-            hold = holds[hold_id] = KeptHold(
-                hold_id, account_id, amount, settled, status, reference, rows.aware(expires_at), parent_id, lent, {}, {}
-            )
-        if grant_id is not None:
-            hold.draws[grant_id] = drawn
-            hold.draw_ids[grant_id] = draw
-    return holds
-
-
-def _account_row(book: Book, now: datetime) -> dict[str, Any]:
-    return {
-        "id": book.account_id,
-        "balance": book.balance,
-        "held": book.held,
-        "owed": book.owed,
-        "entry_count": book.entry_count,
-        "head": book.head,
-        "updated_at": now,
-    }
-
-
-def _lot_row(lot: Lot) -> dict[str, Any]:
-    return {
-        "id": lot.grant_id,
-        "remaining": lot.remaining,
-        "held": lot.held,
-        "booked_at": lot.booked_at,
-    }
-
-
-def _entry_rows(book: Book) -> list[dict[str, Any]]:
-    return [
-        {
-            "account_id": book.account_id,
-            "sequence": entry.sequence,
-            "grant_id": entry.grant_id,
-            "hold_id": entry.hold_id,
-            "kind": entry.kind,
-            "amount": entry.amount,
-            "balance_after": entry.balance_after,
-            "reference": entry.reference,
-            "memo": entry.memo,
-            "actor": entry.actor,
-            "created_at": entry.created_at,
-            "digest": entry.digest,
-        }
-        for entry in book.entries
-    ]

@@ -62,32 +62,43 @@ def grant(
         return first
     if not 0 < amount <= MAXIMUM - books.by_account[account.pk].balance:
         raise ValueError("A grant gives something, and no more than the account can hold.")
-    given = Grant(
-        account=account,
-        category=category,
-        amount=amount,
-        remaining=0,
-        priority=priority,
-        source=source,
-        effective_at=effective_at or now,
-        expires_at=expires_at,
-        memo=memo,
-        actor=actor,
-        created_at=now,
+    given = _kept_once(
+        Grant(
+            account=account,
+            category=category,
+            amount=amount,
+            remaining=0,
+            priority=priority,
+            source=source,
+            effective_at=effective_at or now,
+            expires_at=expires_at,
+            memo=memo,
+            actor=actor,
+            created_at=now,
+        )
     )
-    try:
-        with transaction.atomic():
-            given.save(force_insert=True)
-    except IntegrityError as error:
-        if Grant.objects.filter(source=source).exists():
-            raise SourceConflict from error
-        raise
     lot = Lot(given.pk, amount, 0, 0, priority, given.effective_at, expires_at, booked_at=None)
     books.by_account[account.pk].grant(lot, why=Why(actor=actor, reference=source, memo=memo), now=now)
     apply_waiting(books, given, now=now)
     books.save()
     given.refresh_from_db()
     return given
+
+
+def _kept_once(grant: Grant) -> Grant:
+    """
+    Insert ``grant``, whose account is locked; another account's may have taken its source meanwhile.
+
+    :raises SourceConflict: if it has
+    """
+    try:
+        with transaction.atomic():
+            grant.save(force_insert=True)
+    except IntegrityError as error:
+        if Grant.objects.filter(source=grant.source).exists():
+            raise SourceConflict from error
+        raise
+    return grant
 
 
 @transaction.atomic

@@ -38,7 +38,7 @@ def routes(patterns: list[URLPattern | URLResolver], prefix: str = "/") -> Itera
 
 
 def gateway_routes() -> list[Route]:
-    return [route for route in gateway.application.routes if isinstance(route, Route)]
+    return [route for route in gateway.starlette.routes if isinstance(route, Route)]
 
 
 def test_document_is_valid_openapi_31(schema: dict[str, Any]):

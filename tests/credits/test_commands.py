@@ -186,7 +186,7 @@ def test_what_fell_due_is_booked(shell: Shell, due: Account):
         f"{due}: GRANT 5 of grant {awaited}",
         f"{due}: GRANT 9 of grant {missed}",
         f"{due}: EXPIRY -9 of grant {missed}",
-        "4 entries in 1 accounts.",
+        "4 entries in 1 accounts, 0 holds given back.",
     ]
     assert sums(due) == (credits(108), credits(3))
 
@@ -195,7 +195,7 @@ def test_expiring_twice_does_nothing_more(shell: Shell, due: Account):
     shell("expire_credits")
     before = sums(due)
 
-    assert shell("expire_credits") == ["0 entries in 0 accounts."]
+    assert shell("expire_credits") == ["0 entries in 0 accounts, 0 holds given back."]
     assert sums(due) == before
 
 
@@ -224,7 +224,7 @@ def test_accounts_are_brought_up_to_date_a_hundred_at_a_time(
     with django_assert_max_num_queries(30):
         said = shell("expire_credits")
 
-    assert said[-1] == "101 entries in 101 accounts."
+    assert said[-1] == "101 entries in 101 accounts, 0 holds given back."
     assert not Account.objects.exclude(balance=0).exists()
 
 

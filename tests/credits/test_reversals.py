@@ -52,7 +52,7 @@ def refund(account: Account, now, asked: int, *, key="re_1", source="pack:1", ki
     )
 
 
-def state(account: Account) -> tuple[int, int, int]:
+def state(account: Account) -> tuple[int, ...]:
     """Whole credits of balance, held and owed."""
     account.refresh_from_db()
     return tuple(units // credits(1) for units in (account.balance, account.held, account.owed))

@@ -49,4 +49,4 @@ class Command(BaseCommand):
         lapsed = [id_.hex for id_ in holds.values_list("pk", flat=True)]
         for start in range(0, len(lapsed), AT_ONCE):
             expire_holds(lapsed[start : start + AT_ONCE], now=now)
-        self.stdout.write(f"{booked} entries in {len(accounts)} accounts; {len(lapsed)} holds given back.")
+        self.stdout.write(f"{booked} entries in {len(accounts)} accounts, {len(lapsed)} holds given back.")
