@@ -204,11 +204,12 @@ def in_background(work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
 
 
 async def drain(seconds: float) -> None:
-    """Wait for what goes on in the background; what is not done in time is the worker's."""
-    if background:
-        _, pending = await asyncio.wait(background, timeout=seconds)
-        for task in pending:
-            task.cancel()
+    """Wait for what goes on in the background and what comes of it; what is not done in time is the worker's."""
+    deadline = time.monotonic() + seconds
+    while background and (left := deadline - time.monotonic()) > 0:
+        await asyncio.wait(background, timeout=left)
+    for task in background:
+        task.cancel()
 
 
 def _used(usage: Usage | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The product as its callers and its operator see it."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,6 +17,11 @@ from tests.simulator import RunningSimulator
 MODEL = "openai/gpt-4o-mini"
 QUESTION = [{"role": "user", "content": "What is a ledger?"}]
 PATIENCE_SECONDS = 20
+
+
+def thorough(usually: int, in_make_prove: int) -> int:
+    """How often to try one's luck."""
+    return in_make_prove if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else usually
 
 
 class Prepaid:

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 20_000
+PATIENCE_SECONDS = 20
 
 
 class ChatPage:
@@ -35,7 +36,7 @@ class ChatPage:
         self.page = page
         #: The bodies that the page has posted.
         self.posted: list[dict[str, Any]] = []
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(PATIENCE_SECONDS * 1000)
         page.on("request", self._note)
 
     def _note(self, request: Any) -> None:
@@ -53,18 +54,16 @@ class ChatPage:
 
     def wait_for(self, *, status: str, answers: int = 0) -> None:
         """Wait until the chat has this status, and so many answers are there."""
-        self.page.wait_for_function(
-            "([status, answers]) => document.querySelector('#status').textContent === status"
-            " && document.querySelectorAll('.assistant').length >= answers",
-            arg=[status, answers],
-        )
+        self._until(lambda: self.status == status and self.page.locator(".assistant").count() >= answers)
 
     def wait_for_words(self, words: int) -> None:
-        """Wait until the last answer has at least so many words."""
-        self.page.wait_for_function(
-            "words => [...document.querySelectorAll('.assistant p')].at(-1)?.textContent.split(' ').length >= words",
-            arg=words,
-        )
+        """Wait until the answers have at least so many words."""
+        self._until(lambda: len(" ".join(self.messages[1:]).split()) >= words)
+
+    def _until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"The page shows: {self.page.inner_text('main')}"
 
     @property
     def status(self) -> str:
