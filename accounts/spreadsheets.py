@@ -2,7 +2,8 @@
 
 import csv
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -58,6 +59,7 @@ class CsvResponse(StreamingHttpResponse):
         )
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        parts = iter(self.streaming_content)
-        while (part := await sync_to_async(next)(parts, None)) is not None:
+        parts: Any = self.streaming_content
+        following: Callable[[], bytes | None] = partial(next, parts, None)
+        while (part := await sync_to_async(following)()) is not None:
             yield part

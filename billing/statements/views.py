@@ -18,7 +18,7 @@ from accounts.spreadsheets import CsvResponse
 from billing.statements import examples
 from billing.statements.explaining import explain
 from billing.statements.filters import ExplanationFilter, StatementFilter, TransactionFilter
-from billing.statements.reading import StatementPagination, account_of, statement_of
+from billing.statements.reading import Statement, StatementPagination, account_of, statement_of
 from billing.statements.serializers import (
     ExplainedEntrySerializer,
     ExplanationSerializer,
@@ -42,8 +42,13 @@ class StatementView(ReadView, GenericAPIView[LedgerEntry]):
     def statement(self, request: Request) -> Response:
         wanted = self.filters()
         account = account_of(self.customer(), wanted.get("currency", Currency.USDC.value))
-        page = self.paginator.paginate_queryset(statement_of(account, wanted), request, self)
-        return self.paginator.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.answer(request, statement_of(account, wanted))
+
+    def answer(self, request: Request, statement: Statement) -> Response:
+        paginator = self.paginator
+        assert isinstance(paginator, StatementPagination), "each view here has its kind of pages"
+        page = paginator.paginate_queryset(statement, request, self)
+        return paginator.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 class TransactionsView(StatementView):
@@ -158,7 +163,7 @@ class ExplanationPagination(StatementPagination):
         return schema
 
 
-class ExplanationView(ReadView, GenericAPIView[LedgerEntry]):
+class ExplanationView(StatementView):
     serializer_class = ExplainedEntrySerializer
     pagination_class = ExplanationPagination
     filter_class = ExplanationFilter
@@ -196,7 +201,6 @@ class ExplanationView(ReadView, GenericAPIView[LedgerEntry]):
         if since is not None and since >= at:
             raise serializers.ValidationError({"from": ["Must be earlier than `at`."]}, code="invalid")
         explanation = explain(account_of(self.customer(), wanted["currency"]), at=at, since=since)
-        page = self.paginator.paginate_queryset(explanation.entries(), request, self)
-        entries = self.paginator.get_paginated_response(self.get_serializer(page, many=True).data).data
+        entries = self.answer(request, explanation.entries()).data
         body = {"currency": wanted["currency"], **ExplanationSerializer(explanation).data, **entries}
         return Response(body)

@@ -50,7 +50,7 @@ def ids(response: Any) -> list[int]:
 
 
 def download(api: APIClient, path: str = CSV, parameters: Any = None, **more: Any) -> bytes:
-    response = api.get(path, parameters, **more)
+    response: Any = api.get(path, parameters, **more)
     assert response.status_code == 200
     return b"".join(response.streaming_content)
 
@@ -77,7 +77,8 @@ def test_statement_can_be_narrowed_to_what_a_feature_or_a_key_cost(api: APIClien
 
 def test_key_of_somebody_else_finds_nothing(api: APIClient, account: Account):
     stranger = factories.account(balance="5")
-    key = ApiKey.objects.get()
+    factories.api_key(stranger.customer)
+    key = ApiKey.objects.get(customer=stranger.customer)
     factories.usage(stranger, api_key=key)
 
     assert ids(api.get(TRANSACTIONS, {"key": key.pk})) == []
@@ -136,7 +137,8 @@ def test_rare_entries_are_found_a_bounded_number_of_entries_at_a_time(
     for _ in range(6):
         factories.usage(account)
 
-    pages, cursor = [], {}
+    pages: list[list[int]] = []
+    cursor: dict[str, str] | None = {}
     while cursor is not None:
         page = api.get(TRANSACTIONS, {"feature": "ai_image_generation", **cursor}).json()
         pages.append([entry["id"] for entry in page["transactions"]])
@@ -181,7 +183,8 @@ def test_cursor_is_stable_while_entries_are_booked(account: Account):
     account.refresh_from_db()
     statement = Statement.of(account)
 
-    seen, before = [], 10**9
+    seen: list[int] = []
+    before: int | None = 10**9
     while before is not None:
         entries, before = statement.page(before, 2)
         seen += [entry.sequence for entry in entries]
@@ -197,7 +200,7 @@ def test_csv_has_the_columns_and_entries_of_the_list(api: APIClient, account: Ac
     record = factories.usage(account, "1.5", generation_id="gen-1", created_at=now)
     spent, given = LedgerEntry.objects.order_by("-sequence")
 
-    response = api.get(CSV)
+    response: Any = api.get(CSV)
     body = b"".join(response.streaming_content)
 
     assert response["Content-Type"] == "text/csv; charset=utf-8"
@@ -253,7 +256,7 @@ def test_csv_is_read_in_parts_and_ends_where_it_began(
     monkeypatch.setattr(reading, "ROWS_A_READ", 4)
     for _ in range(9):
         factories.usage(account)
-    response = api.get(CSV)
+    response: Any = api.get(CSV)
     factories.usage(account)
 
     with CaptureQueriesContext(connection) as queries:
@@ -316,7 +319,7 @@ def test_csv_is_sent_part_by_part_under_asgi(account: Account, api_key: str, mon
         factories.usage(account)
 
     async def read() -> list[bytes]:
-        response = await AsyncClient().get(CSV, headers={"authorization": f"Bearer {api_key}"})
+        response: Any = await AsyncClient().get(CSV, headers={"authorization": f"Bearer {api_key}"})
         return [part async for part in response]
 
     parts = async_to_sync(read)()

@@ -8,6 +8,7 @@ keeps what a customer would have been told then. Afterwards each of these answer
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -110,7 +111,8 @@ class Life:
 
 def told(account: Account, now: datetime) -> Told:
     balance = balance_at(customer=account.customer, currency="credits", now=now)
-    lots = {grant.pk: (grant.left, grant.held) for grant in grants_at(now).filter(account=account)}
+    grants: list[Any] = [grant for grant in grants_at(now) if grant.account_id == account.pk]
+    lots = {grant.pk: (grant.left, grant.held) for grant in grants}
     return Told(balance.balance, balance.held, {pk: lot for pk, lot in lots.items() if lot != (0, 0)})
 
 
