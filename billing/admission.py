@@ -16,11 +16,12 @@ from credits.errors import InsufficientCredits
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the database says at this instant. Without a key it is the user in person."""
+    """Who asks, as the database says at this instant: a key, or a user in person."""
 
     customer_id: int
     account_id: int
     key_id: int | None
+    user_id: int | None
     mode: str
     scopes: str
     is_active: bool
@@ -31,7 +32,7 @@ class Caller:
 
     @property
     def actor(self) -> str:
-        return f"key:{self.key_id}" if self.key_id is not None else f"customer:{self.customer_id}"
+        return f"key:{self.key_id}" if self.key_id is not None else f"user:{self.user_id}"
 
 
 def decide(caller: Caller, terms: Terms | None, *, quantity: int, available: int, now: datetime) -> int:

@@ -189,8 +189,8 @@ def _admit(
 
 def _conclude(books: Books, conclusion: Conclude) -> Receipt:
     call, report = conclusion.call, conclusion.report
-    cost = charge(call.terms, report.delivered) if report.ending in CHARGED else 0
-    if cost or not call.held:
+    if report.ending in CHARGED:
+        cost = charge(call.terms, report.delivered)
         resolution = books.settle(call.hold_id, cost, why=Why(call.actor), reference=report.generation_id)
     else:
         resolution = books.release(call.hold_id, reference=report.generation_id)

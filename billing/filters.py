@@ -9,8 +9,7 @@ from rest_framework import serializers
 from accounts.models import Customer
 from accounts.pagination import LAST_ID
 from billing.models import UsageRecord
-from credits.filters import CurrencyFilter, Period, within
-from credits.models import Account, LedgerEntry
+from credits.filters import Period, within
 
 USUAL_DAYS = 30
 MOST_DAYS = 366
@@ -45,20 +44,3 @@ def usage_of(customer: Customer, wanted: dict[str, Any], *, now: datetime) -> Qu
     exactly = {"status": "status", "model": "model", "key": "api_key"}
     records = records.filter(**{field: wanted[name] for name, field in exactly.items() if name in wanted})
     return records.select_related("api_key").order_by("-pk")
-
-
-class StatementFilter(Period):
-    kind = serializers.ChoiceField(LedgerEntry.Kind.choices, required=False, help_text="Entries of this kind only.")
-
-
-class TransactionFilter(CurrencyFilter, StatementFilter):
-    pass
-
-
-def entries_of(customer: Customer, currency: str, wanted: dict[str, Any]) -> QuerySet[LedgerEntry]:
-    """Return the entries of an account that ``wanted`` (of a ``StatementFilter``) asks for."""
-    account = Account.objects.filter(customer=customer, currency=currency).values("pk")[:1]
-    entries = within(LedgerEntry.objects.filter(account_id=account), wanted.get("from"), wanted.get("to"))
-    if "kind" in wanted:
-        entries = entries.filter(kind=wanted["kind"])
-    return entries.select_related("hold__usage")

@@ -17,7 +17,7 @@ EXTERNAL_ID = (("external_id", rows.TEXT),)
 LAST_USED = (("id", rows.BIGINT), ("last_used_at", rows.INSTANT))
 
 KEYS = """
-    SELECT rows.digest, customer.id, account.id, key.id, key.mode, key.scopes, person.is_active,
+    SELECT rows.digest, customer.id, account.id, key.id, NULL, key.mode, key.scopes, person.is_active,
            customer.suspended_at, key.expires_at, key.revoked_at, key.last_used_at
     FROM {rows}
     JOIN accounts_apikey key ON key.digest = rows.digest
@@ -26,7 +26,7 @@ KEYS = """
     LEFT JOIN credits_account account ON account.customer_id = customer.id AND account.currency = 'credits'
 """
 PEOPLE = """
-    SELECT rows.external_id, customer.id, account.id, NULL, 'live', '', person.is_active,
+    SELECT rows.external_id, customer.id, account.id, NULL, person.id, 'live', '', person.is_active,
            customer.suspended_at, NULL, NULL, NULL
     FROM {rows}
     JOIN accounts_user person ON person.external_id = rows.external_id
@@ -72,6 +72,7 @@ def _caller(
     customer_id: int,
     account_id: int,
     key_id: int | None,
+    user_id: int | None,
     mode: str,
     scopes: str,
     is_active: bool | None,
@@ -85,6 +86,7 @@ def _caller(
         customer_id=customer_id,
         account_id=account_id,
         key_id=key_id,
+        user_id=user_id,
         mode=mode,
         scopes=scopes,
         is_active=is_active is None or bool(is_active),

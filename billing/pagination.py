@@ -8,10 +8,8 @@ from rest_framework.views import APIView
 
 from accounts.pagination import (
     DEFAULT_SIZE,
-    LAST_ID,
     LAST_PAGE,
     MAX_SIZE,
-    CursorPagination,
     PageNumberPagination,
     integer_parameter,
     query_integer,
@@ -60,21 +58,3 @@ class UsagePagination(PageNumberPagination):
             integer_parameter("page", default=1, maximum=LAST_PAGE),
             integer_parameter("limit", default=DEFAULT_SIZE, maximum=MAX_SIZE),
         ]
-
-
-class StatementPagination(CursorPagination):
-    """
-    The entries of one account, newest first.
-
-    The cursor is a sequence number, which an account's entries have without gaps: a page
-    costs the same wherever it is, and what is booked meanwhile moves nothing.
-    """
-
-    items_name = "transactions"
-
-    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
-        limit = query_integer(request, "limit", default=DEFAULT_SIZE, maximum=MAX_SIZE)
-        before = query_integer(request, "cursor", default=LAST_ID, maximum=LAST_ID)
-        entries = list(queryset.filter(sequence__lt=before).order_by("-sequence")[: limit + 1])
-        self.next_cursor = str(entries[limit - 1].sequence) if len(entries) > limit else None
-        return entries[:limit]

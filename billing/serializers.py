@@ -8,7 +8,6 @@ from rest_framework import serializers
 from accounts.models import Customer
 from billing.models import UsageRecord
 from credits.fields import AmountField, CreditsField, InstantField
-from credits.models import LedgerEntry
 
 USDC_PLACES = 2
 
@@ -61,33 +60,6 @@ class UsageSerializer(serializers.Serializer[UsageRecord]):
 
     def get_operationType(self, record: UsageRecord) -> str:
         return record.feature.upper()
-
-
-class TransactionSerializer(serializers.Serializer[LedgerEntry]):
-    """One final movement. ``feature``, ``model`` and ``generationId`` tell what it paid for, else they are null."""
-
-    id = serializers.IntegerField(source="pk", read_only=True)
-    kind = serializers.ChoiceField(LedgerEntry.Kind.choices, read_only=True)
-    amount = AmountField(help_text="Signed: what the balance changed by.")
-    balanceAfter = AmountField(source="balance_after", help_text="The balance when this was booked.")
-    grantId = serializers.IntegerField(source="grant_id", read_only=True, help_text="The grant that it moved on.")
-    holdId = serializers.UUIDField(source="hold_id", read_only=True, allow_null=True)
-    usageId = serializers.CharField(source="hold.usage.pk", read_only=True, default=None, allow_null=True)
-    feature = serializers.CharField(source="hold.usage.feature", read_only=True, default=None, allow_null=True)
-    model = serializers.CharField(source="hold.usage.model", read_only=True, default=None, allow_null=True)
-    generationId = serializers.CharField(
-        source="hold.usage.generation_id", read_only=True, default=None, allow_null=True
-    )
-    reference = serializers.CharField(read_only=True)
-    memo = serializers.CharField(read_only=True)
-    createdAt = InstantField(source="created_at", read_only=True)
-
-
-class UsdcTransactionSerializer(TransactionSerializer):
-    amount = AmountField(least_places=USDC_PLACES, help_text="Signed: what the balance changed by.")
-    balanceAfter = AmountField(
-        source="balance_after", least_places=USDC_PLACES, help_text="The balance when this was booked."
-    )
 
 
 class UsdcBalanceSerializer(serializers.Serializer[dict[str, Any]]):

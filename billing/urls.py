@@ -1,11 +1,17 @@
 from django.urls import path
 
 from billing import views
+from billing.statements import views as statements
 
 urlpatterns = [
     path("credits/settings", views.SettingsView.as_view(), name="credit-settings"),
     path("credits/usage", views.UsageView.as_view(), name="credit-usage"),
-    path("credits/transactions", views.TransactionsView.as_view(), name="credit-transactions"),
+    path("credits/transactions", statements.TransactionsView.as_view(), name="credit-transactions"),
+    path("credits/transactions.csv", statements.TransactionsCsvView.as_view(), name="credit-transactions-csv"),
+    path("credits/explain", statements.ExplanationView.as_view(), name="credit-explanation"),
     path("billing/credits", views.UsdcBalanceView.as_view(), name="usdc-balance"),
-    path("billing/credits/transactions", views.UsdcTransactionsView.as_view(), name="usdc-transactions"),
+    path("billing/credits/transactions", statements.UsdcTransactionsView.as_view(), name="usdc-transactions"),
+    path(
+        "billing/credits/transactions.csv", statements.UsdcTransactionsCsvView.as_view(), name="usdc-transactions-csv"
+    ),
 ]

@@ -15,21 +15,19 @@ from rest_framework.response import Response
 
 from accounts.models import Customer
 from billing.catalogue import Feature
-from billing.filters import StatementFilter, TransactionFilter, UsageFilter, entries_of, usage_of
+from billing.filters import UsageFilter, usage_of
 from billing.models import UsageRecord
-from billing.pagination import StatementPagination, UsagePagination
+from billing.pagination import UsagePagination
 from billing.pricing import FIXED
 from billing.serializers import (
     SettingsSerializer,
-    TransactionSerializer,
     UsageSerializer,
     UsdcBalanceSerializer,
-    UsdcTransactionSerializer,
     public_id,
 )
 from billing.services import current_prices
 from credits.balances import balance_at
-from credits.models import Currency, LedgerEntry
+from credits.models import Currency
 from credits.reads import NOT_MODIFIED, ReadView, last_modified
 from credits.services import account_of
 
@@ -57,36 +55,6 @@ USAGE = {
         "latencyMs": 1830,
         "firstTokenMs": 410,
     },
-}
-PAID_CHAT = {
-    "id": 311,
-    "kind": "USAGE",
-    "amount": "-1",
-    "balanceAfter": "99",
-    "grantId": 17,
-    "holdId": "6b1f0f0e-6f0e-4b5e-9a53-0d3a3f1f0a11",
-    "usageId": "42",
-    "feature": "ai_text_chat",
-    "model": "openai/gpt-4o-mini",
-    "generationId": "gen-1732104000-abc",
-    "reference": "",
-    "memo": "",
-    "createdAt": "2026-11-20T12:00:02.000Z",
-}
-DEPOSIT = {
-    "id": 312,
-    "kind": "GRANT",
-    "amount": "100.50",
-    "balanceAfter": "100.50",
-    "grantId": 18,
-    "holdId": None,
-    "usageId": None,
-    "feature": None,
-    "model": None,
-    "generationId": None,
-    "reference": "deposit:2026-11-20",
-    "memo": "",
-    "createdAt": "2026-11-20T12:00:00.000Z",
 }
 
 
@@ -139,28 +107,6 @@ class UsageView(ReadView, ListAPIView[UsageRecord]):
         return usage_of(self.customer(), self.filters(), now=timezone.now())
 
 
-class TransactionsView(ReadView, ListAPIView[LedgerEntry]):
-    serializer_class = TransactionSerializer
-    pagination_class = StatementPagination
-    filter_class = TransactionFilter
-
-    @extend_schema(
-        operation_id="listCreditTransactions",
-        summary="Your statement",
-        description="Every change of one balance, newest first. Entries are final: a correction is another entry.",
-        tags=["Credits"],
-        parameters=[TransactionFilter],
-        responses={200: TransactionSerializer(many=True), 304: NOT_MODIFIED},
-        examples=[OpenApiExample("A chat was paid", value=PAID_CHAT)],
-    )
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self.list(request, *args, **kwargs)
-
-    def get_queryset(self) -> QuerySet[LedgerEntry]:
-        wanted = self.filters()
-        return entries_of(self.customer(), wanted["currency"], wanted)
-
-
 class UsdcBalanceView(ReadView):
     @extend_schema(
         operation_id="getUsdcBalance",
@@ -194,27 +140,6 @@ class UsdcBalanceView(ReadView):
             "updated_at": balance.updated_at,
         }
         return Response(UsdcBalanceSerializer(body).data, headers=last_modified(balance.changed_at, now=now))
-
-
-class UsdcTransactionsView(ReadView, ListAPIView[LedgerEntry]):
-    serializer_class = UsdcTransactionSerializer
-    pagination_class = StatementPagination
-    filter_class = StatementFilter
-
-    @extend_schema(
-        operation_id="listUsdcTransactions",
-        summary="Your USDC statement",
-        description="Every change of the USDC balance, newest first. Entries are final: a correction is another entry.",
-        tags=["Billing"],
-        parameters=[StatementFilter],
-        responses={200: UsdcTransactionSerializer(many=True), 304: NOT_MODIFIED},
-        examples=[OpenApiExample("A deposit", value=DEPOSIT)],
-    )
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self.list(request, *args, **kwargs)
-
-    def get_queryset(self) -> QuerySet[LedgerEntry]:
-        return entries_of(self.customer(), Currency.USDC, self.filters())
 
 
 def open_usdc_account(customer: Customer) -> datetime | None:

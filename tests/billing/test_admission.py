@@ -20,6 +20,7 @@ KEY = Caller(
     customer_id=1,
     account_id=2,
     key_id=3,
+    user_id=None,
     mode="live",
     scopes="ai read",
     is_active=True,
@@ -28,7 +29,7 @@ KEY = Caller(
     revoked_at=None,
     last_used_at=None,
 )
-PERSON = replace(KEY, key_id=None, scopes="")
+PERSON = replace(KEY, key_id=None, user_id=4, scopes="")
 
 
 @pytest.mark.parametrize(
@@ -109,4 +110,4 @@ def test_refusal_for_want_of_credits_tells_how_many():
 
 
 def test_actor_is_who_asked():
-    assert (KEY.actor, PERSON.actor) == ("key:3", "customer:1")
+    assert (KEY.actor, PERSON.actor) == ("key:3", "user:4")

@@ -1,0 +1,217 @@
+"""
+An account's past, told from its entries and holds, is what the account said of itself at the time.
+
+Hypothesis drives the real services through any sequence of movements, and at every instant
+keeps what a customer would have been told then. Afterwards each of these answers is asked for again.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounts.models import Customer
+from credits import history, services
+from credits.balances import balance_at
+from credits.books import HoldRequest
+from credits.errors import InsufficientCredits
+from credits.explanation import Difference
+from credits.kinds import COUNTER_ACCOUNTS, KINDS
+from credits.models import Account, Grant, Hold, LedgerEntry
+from credits.views import grants_at
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+hours = st.integers(0, 6)
+amounts = st.integers(1, 12)
+STEPS = st.one_of(
+    st.tuples(st.just("grant"), amounts, st.integers(1, 3), hours, st.none() | st.integers(1, 8)),
+    st.tuples(st.just("hold"), amounts),
+    st.tuples(st.just("settle"), st.integers(0, 9), st.integers(0, 12)),
+    st.tuples(st.just("release"), st.integers(0, 9)),
+    st.tuples(st.just("adjust"), amounts),
+    st.tuples(
+        st.just("bring up"),
+    ),
+    st.tuples(st.just("wait"), st.integers(1, 5)),
+    st.tuples(st.just("wait"), st.integers(1, 5)),
+)
+
+
+@dataclass
+class Told:
+    """What the account said of itself at an instant: its sums, and what was left and held of each grant."""
+
+    balance: int
+    held: int
+    lots: dict[int, tuple[int, int]]
+
+
+class Life:
+    """Moves an account through ``steps`` and keeps what was told at each instant."""
+
+    def __init__(self) -> None:
+        self.account = factories.account()
+        self.now = START
+        self.holds: list[str] = []
+        self.told: dict[datetime, Told] = {}
+
+    def live(self, steps: list[tuple]) -> None:
+        for number, (step, *terms) in enumerate(steps):
+            with suppress(InsufficientCredits):
+                getattr(self, step.replace(" ", "_"))(number, *terms)
+            self.told[self.now] = told(self.account, self.now)
+
+    def grant(self, number, amount, priority, effective, lasting):
+        effective_at = self.now + effective * HOUR
+        services.grant(
+            account=self.account, amount=amount, category=Grant.Category.PROMOTION, now=self.now, actor="system",
+            source=f"{self.account.pk}:{number}", priority=priority, effective_at=effective_at,
+            expires_at=None if lasting is None else effective_at + lasting * HOUR,
+        )  # fmt: skip
+
+    def hold(self, number, amount):
+        hold_id = services.new_hold_id()
+        request = HoldRequest(hold_id, self.account.pk, None, amount, self.now + HOUR)
+        if isinstance(services.place_holds([request], now=self.now)[0], Hold):
+            self.holds.append(hold_id)
+
+    def settle(self, number, which, amount):
+        if self.holds:
+            hold_id = self.holds[which % len(self.holds)]
+            services.settle_holds([(hold_id, amount)], actor="system", now=self.now)
+
+    def release(self, number, which):
+        if self.holds:
+            services.release_holds([self.holds[which % len(self.holds)]], now=self.now)
+
+    def adjust(self, number, amount):
+        services.adjust(
+            account=self.account, amount=-amount, reference=str(number), memo="m", actor="system", now=self.now
+        )
+
+    def bring_up(self, number):
+        services.bring_up_to_date([self.account.pk], now=self.now)
+
+    def wait(self, number, count):
+        """Something is told just before each hour too, and between the steps."""
+        for _ in range(count):
+            self.told[self.now + HOUR / 2] = told(self.account, self.now + HOUR / 2)
+            self.now += HOUR
+            self.told[self.now] = told(self.account, self.now)
+
+
+def told(account: Account, now: datetime) -> Told:
+    balance = balance_at(customer=account.customer, currency="credits", now=now)
+    grants: list[Any] = [grant for grant in grants_at(now) if grant.account_id == account.pk]
+    lots = {grant.pk: (grant.left, grant.held) for grant in grants}
+    return Told(balance.balance, balance.held, {pk: lot for pk, lot in lots.items() if lot != (0, 0)})
+
+
+def explained(account: Account, at: datetime) -> Told:
+    state = history.account_at(account, at)
+    lots = {lot.grant_id: (lot.remaining, lot.held) for lot in state.lots}
+    return Told(state.balance, state.held, {pk: lot for pk, lot in lots.items() if lot != (0, 0)})
+
+
+any_life = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+@pytest.mark.proof
+@any_life
+@given(steps=st.lists(STEPS, min_size=1, max_size=25))
+def test_an_account_is_explained_at_any_instant_as_it_told_itself_then(db, steps):
+    life = Life()
+    life.live(steps)
+
+    assert {at: explained(life.account, at) for at in life.told} == life.told
+    assert explained(life.account, START - HOUR) == Told(0, 0, {})
+
+
+@pytest.mark.proof
+@any_life
+@given(steps=st.lists(STEPS, min_size=1, max_size=25), data=st.data())
+def test_differences_add_up(db, steps, data):
+    life = Life()
+    life.live(steps)
+    instants = sorted([START - HOUR, *life.told])
+    first, middle, last = sorted(data.draw(st.sampled_from(instants)) for _ in range(3))
+
+    whole = history.between(life.account, first, last)
+    parts = [history.between(life.account, first, middle), history.between(life.account, middle, last)]
+
+    for part in [whole, *parts]:
+        assert part.opening.balance + sum(movement.amount for movement in part.movements) == part.closing.balance
+        assert all(movement.amount * KINDS[movement.kind].sign > 0 for movement in part.movements)
+    assert sums(*parts) == sums(whole)
+
+
+def sums(*differences: Difference) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for movement in (movement for part in differences for movement in part.movements):
+        entries, amount = found.get(movement.kind, (0, 0))
+        found[movement.kind] = (entries + movement.entries, amount + movement.amount)
+    return found
+
+
+@pytest.fixture
+def customer_account(customer: Customer) -> Account:
+    return factories.account(customer)
+
+
+def test_expiry_counts_at_its_instant_and_is_told_though_it_was_booked_later(customer_account: Account):
+    grant = factories.grant(customer_account, "7", now=START, expires_at=START + 2 * HOUR)
+    services.bring_up_to_date([customer_account.pk], now=START + 5 * HOUR)
+
+    before, after = (history.account_at(customer_account, START + count * HOUR) for count in (1, 3))
+
+    assert (before.balance, before.due) == (70_000_000, [])
+    assert (after.balance, after.sequence) == (0, 1)
+    assert [(entry.kind, entry.grant_id, entry.amount) for entry in after.due] == [("EXPIRY", grant.pk, -70_000_000)]
+    booked = history.booked_later(customer_account, after)
+    assert {key: (entry.sequence, entry.booked_at) for key, entry in booked.items()} == {
+        (grant.pk, "EXPIRY"): (2, START + 5 * HOUR)
+    }
+
+
+def test_expiry_belongs_to_the_period_in_which_it_fell_due(customer_account: Account):
+    factories.grant(customer_account, "7", now=START, expires_at=START + 2 * HOUR)
+    services.bring_up_to_date([customer_account.pk], now=START + 5 * HOUR)
+
+    early = history.between(customer_account, START + HOUR, START + 3 * HOUR)
+    late = history.between(customer_account, START + 3 * HOUR, START + 6 * HOUR)
+
+    assert [(movement.kind, movement.entries, movement.amount) for movement in early.movements] == [
+        ("EXPIRY", 1, -70_000_000)
+    ]
+    assert (late.opening.balance, late.movements, late.closing.balance) == (0, [], 0)
+
+
+def test_positions_are_found_among_entries_of_one_instant(customer_account: Account):
+    for count in (0, 0, 0, 2, 2, 3):
+        factories.grant(customer_account, "1", now=START + count * HOUR)
+
+    instants = [START - HOUR, START, START + HOUR, START + 2 * HOUR, START + 9 * HOUR]
+    assert history.positions(customer_account, instants) == [0, 3, 3, 5, 6]
+    assert history.positions(factories.account(), [START]) == [0]
+
+
+def test_both_ways_of_summing_up_agree(account: Account):
+    for _ in range(6):
+        factories.usage(account)
+    from_the_first = {sequence: dict(history._sums(account, 0, sequence)) for sequence in range(8)}
+
+    assert {sequence: history._left(account, sequence) for sequence in range(8)} == from_the_first
+
+
+def test_every_kind_of_entry_has_its_counter_account():
+    assert set(LedgerEntry.Kind.values) <= set(KINDS)
+    assert {kind.counter_account for kind in KINDS.values()} == set(COUNTER_ACCOUNTS)
