@@ -4,14 +4,17 @@ Where the gateway's requests meet the ledger: one queue a process, committed in 
 Every coroutine here returns when its effect is committed.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache, partial
+from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
 
 from accounts.authentication import Credential
 from accounts.services import provision_user
+from ai.http import invalid
 from ai.protocols.base import Wanted
 from ai.threads import in_database
 from billing import batch
@@ -19,6 +22,22 @@ from billing.batch import Admit, Conclude, Identify, UnknownPerson
 from billing.calls import Call, Receipt, Report
 from credits.group_commit import GroupCommit
 from credits.services import new_hold_id
+
+
+def session_of(headers: Mapping[str, str]) -> str | None:
+    """
+    Return the session hold that ``X-Hold-Id`` names, if the request has one: 32 hexadecimal digits.
+
+    :raises ValidationFailed: if it is no hold's id
+    """
+    text = headers.get("x-hold-id")
+    if text is None:
+        return None
+    try:
+        return UUID(text).hex
+    except ValueError as error:
+        message = "X-Hold-Id is the id of a hold, as POST /api/credits/holds returns it."
+        raise invalid("header.X-Hold-Id", message, "INVALID") from error
 
 
 class Desk:

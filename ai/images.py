@@ -19,7 +19,7 @@ from accounts.errors import PrepaidError
 from accounts.requests import accept_request_id
 from ai import providers
 from ai.authentication import authenticate
-from ai.desk import desk
+from ai.desk import desk, session_of
 from ai.errors import ProviderError, ProviderGarbled
 from ai.http import JSON, ClientGone, Receive, Scope, Send, encode, headers_of, read_json, respond
 from ai.protocols import errors
@@ -65,7 +65,7 @@ class ImageGeneration:
         try:
             credential = await authenticate(scope)
             wanted = validated(ImageBody, await read_json(headers, receive))
-            answer, settlement = await _make(credential, wanted, request_id)
+            answer, settlement = await _make(credential, wanted, request_id, session_of(headers))
         except PrepaidError as error:
             await respond(send, error.status, errors.flat(error, request_id), [JSON, id_header, *encode(error.headers)])
         except ClientGone:
@@ -77,10 +77,12 @@ class ImageGeneration:
             await respond(send, 200, orjson.dumps(answer), [JSON, id_header, *encode(money)])
 
 
-async def _make(credential: Credential, body: ImageBody, request_id: str) -> tuple[dict[str, Any], Settlement]:
+async def _make(
+    credential: Credential, body: ImageBody, request_id: str, session_id: str | None
+) -> tuple[dict[str, Any], Settlement]:
     provider = providers.current()
     wanted = Wanted(Feature.AI_IMAGE_GENERATION, body.count, body.model, False, "chat/completions", {})
-    call = await desk().admit(credential, wanted, provider=provider.name, request_id=request_id)
+    call = await desk().admit(credential, wanted, provider=provider.name, request_id=request_id, session_id=session_id)
     async with Settlement(call, provider) as settlement:
         made, failures = await _ask(provider, body, opaque_user(call.customer_id))
         urls = [url for images in made for url in images.urls][: body.count]

@@ -18,7 +18,7 @@ from accounts.errors import InternalServerError, MalformedJson, PrepaidError
 from accounts.requests import accept_request_id
 from ai import providers
 from ai.authentication import authenticate
-from ai.desk import desk
+from ai.desk import desk, session_of
 from ai.errors import ProviderBrokeOff, ProviderError
 from ai.http import (
     JSON,
@@ -60,7 +60,7 @@ class Relay:
         try:
             credential = await authenticate(scope)
             wanted = self._protocol.read(await read_json(headers, receive))
-            await exchange.serve(credential, wanted)
+            await exchange.serve(credential, wanted, session_of(headers))
         except PrepaidError as error:
             await exchange.refuse(error)
         except ClientGone:
@@ -80,15 +80,17 @@ class Exchange:
         self._send = send
         self._has_started = False
 
-    async def serve(self, credential: Credential, wanted: Wanted) -> None:
+    async def serve(self, credential: Credential, wanted: Wanted, session_id: str | None) -> None:
         """
-        Answer a request that has been read.
+        Answer a request that has been read; with ``session_id`` it is paid from that session hold.
 
         :raises PrepaidError: any refusal, as long as nothing has been sent
         """
         provider = providers.current()
         payload = encoded(wanted.payload)
-        call = await desk().admit(credential, wanted, provider=provider.name, request_id=self._request_id)
+        call = await desk().admit(
+            credential, wanted, provider=provider.name, request_id=self._request_id, session_id=session_id
+        )
         async with Settlement(call, provider) as settlement:
             body = b"".join((payload, b',"user":"', opaque_user(call.customer_id).encode(), b'"}'))
             if wanted.streamed:

@@ -38,7 +38,6 @@ class Admit:
     """
 
     hold_id: str
-    session_id: str | None
     key_digest: str
     external_id: str
     impersonated: bool
@@ -49,6 +48,7 @@ class Admit:
     model: str
     streamed: bool
     lifetime: timedelta
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

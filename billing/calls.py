@@ -24,7 +24,6 @@ class Call:
     """An admitted call, JSON as it stands. ``held`` and ``terms.amount`` are in units of 10⁻⁷ credit."""
 
     hold_id: str
-    session_id: str | None
     account_id: int
     customer_id: int
     key_id: int | None
@@ -38,6 +37,7 @@ class Call:
     model: str
     streamed: bool
     admitted_at: datetime
+    session_id: str | None = None
 
     @classmethod
     def from_context(cls, context: dict[str, Any]) -> Self:

@@ -1,8 +1,8 @@
 """The product without the lock that it stands on: what the proof against overspending must be able to find."""
 
 from config.asgi import application
-from credits import books
+from credits import tables
 
-books.LOCK_ACCOUNTS = books.LOCK_ACCOUNTS.replace("{lock}", "")
+tables.LOCK_ACCOUNTS = tables.LOCK_ACCOUNTS.replace("{lock}", "")
 
 __all__ = ["application"]

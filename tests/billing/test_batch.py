@@ -58,7 +58,7 @@ def admit(account: Account, api_key: str) -> partial[Admit]:
                 "streamed": True,
                 "lifetime": HOUR,
                 **fields,
-            }
+            },
         )
 
     return partial(make)

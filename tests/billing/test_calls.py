@@ -113,7 +113,7 @@ def test_endings_are_the_statuses_of_usage():
 def test_call_is_of_one_instant():
     assert Call.from_context(
         {
-            "hold_id": "0" * 32, "session_id": None, "account_id": 1, "customer_id": 2, "key_id": None, "actor": "a", "request_id": "r",
+            "hold_id": "0" * 32, "account_id": 1, "customer_id": 2, "key_id": None, "actor": "a", "request_id": "r",
             "feature": "f", "quantity": 1, "terms": {"price_id": 3, "type": "FIXED", "amount": 4}, "held": 4,
             "provider": "p", "model": "m", "streamed": True, "admitted_at": "2026-11-20T12:00:00+00:00",
         }
