@@ -68,10 +68,12 @@ def compare(options: argparse.Namespace) -> None:
         )
         comparison.warm_up()
         comparison.run(options.scenarios, rounds=options.rounds)
-        print(tables.report(comparison, options.scenarios, base=BASE))
+        print(tables.report(comparison, options.scenarios, base=options.base))
         if options.json:
             options.json.write_text(json.dumps(tables.rows_of(comparison)))
         print("\nPrepaid's books after it:", prepaid.run(ours.environment, "manage", "check_ledger").strip())
+        if tables.errors(comparison, ours.name):
+            sys.exit("Prepaid has made errors: these figures do not count.")
 
 
 def profile(options: argparse.Namespace) -> None:
@@ -87,6 +89,7 @@ def parse() -> argparse.Namespace:
     comparing = commands.add_parser("compare", help="measure side by side and print the tables")
     comparing.set_defaults(command=compare)
     comparing.add_argument("--peers", action="store_true", help="with the gateways in build/peers")
+    comparing.add_argument("--base", default=BASE, help="whom the ratios are to")
     comparing.add_argument("--rounds", type=int, default=5)
     comparing.add_argument("--seconds", type=float, default=4, help="of each measurement")
     comparing.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=["c1", "c32", "c256", "stream"])

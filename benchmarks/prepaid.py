@@ -32,10 +32,11 @@ class Prepared:
 
     environment: dict[str, str]
     key: str
+    name = "prepaid"
 
     def target(self, port: int) -> Target:
         return Target(
-            name="prepaid",
+            name=self.name,
             port=port,
             command=command(port),
             environment=self.environment,

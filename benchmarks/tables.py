@@ -61,11 +61,17 @@ def scenario_table(comparison: Comparison, name: str, *, base: str) -> str:
             server.target.name,
             *(shown(median(rows[server.target.name], field), digits) for field, digits in columns.values()),
             shown(ratio(rows[server.target.name], rows[base], "cpu_us"), 2),
-            str(int(sum(row["errors"] for row in rows[server.target.name]))),
+            str(errors(comparison, server.target.name, name)),
         ]
         for server in comparison.servers
     ]
     return markdown([head, *lines])
+
+
+def errors(comparison: Comparison, server: str, *scenarios: str) -> int:
+    """How many calls of ``server`` went wrong: a row with any does not count."""
+    rows = (row for scenario in scenarios or comparison.rows for row in comparison.rows[scenario][server])
+    return int(sum(row["errors"] for row in rows))
 
 
 def shown(value: float | None, digits: int) -> str:

@@ -55,7 +55,7 @@ class Clients:
 
         :raises Missing: if the clients are not installed
         """
-        command = [installed("esbuild"), "--bundle", "--loader=jsx", "--jsx=automatic", "--log-level=warning"]
+        command = [node(), installed("esbuild"), "--bundle", "--loader=jsx", "--jsx=automatic", "--log-level=warning"]
         finished = subprocess.run(
             [*command, '--define:process.env.NODE_ENV="production"'],
             input=(HERE / script).read_text(),

@@ -22,7 +22,7 @@ class Command(BaseCommand):
             "--older-than",
             type=int,
             metavar="SECONDS",
-            help="Take every pending hold of this age, also before its time is over. Only when no gateway is running.",
+            help="Take every pending hold of this age, not only those past their time. Only while no gateway runs.",
         )
         parser.add_argument(
             "--wait", type=int, default=0, metavar="SECONDS",
