@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
+import orjson
 import pytest
 import requests
 
@@ -199,7 +200,11 @@ def test_provider_learns_an_opaque_user_that_stays_the_same(prepaid, simulator, 
     prepaid.chat(user=None)
     Prepaid(prepaid.url, factories.api_key(other)).chat()
 
-    first, second, others = [request["body"]["user"] for request in simulator.requests()]
+    received = simulator.requests()
+    for request in received:  # it is named once: who reads the first of two names would read the client's
+        [length] = [int(value) for name, value in request["headers"] if name.lower() == "content-length"]
+        assert length == len(orjson.dumps(request["body"]))
+    first, second, others = [request["body"]["user"] for request in received]
     assert first == second != others
     assert len(first) == 32
     assert set(first) <= set("0123456789abcdef")
