@@ -110,7 +110,7 @@ class Exchange:
         """Relay an answer that comes in one piece: it is settled before it is sent."""
         settlement.generation_id = answer.generation_id
         if not answer.has_arrived:
-            await settlement.identify()
+            await settlement.identify_if_possible()
         body = await answer.read(LONGEST_ANSWER)
         parsed = read_answer(body)
         usage = read_usage(parsed)

@@ -74,6 +74,14 @@ class Settlement:
             await desk().identify(self.call, self.generation_id)
             self._is_identified = True
 
+    async def identify_if_possible(self) -> None:
+        """Identify, but do without where the ledger is away: the conclusion will name the generation as well."""
+        try:
+            async with asyncio.timeout(RECEIPT_WITHIN):
+                await self.identify()
+        except (PrepaidError, TimeoutError) as error:
+            logger.warning("The generation of hold %s is not kept yet: %r", self.call.hold_id, error)
+
     def mark_first_byte(self) -> None:
         if self._first_byte is None:
             self._first_byte = time.monotonic()
@@ -100,10 +108,7 @@ class Settlement:
         await asyncio.shield(in_background(self._identify_and_ask(known)))
 
     async def _identify_and_ask(self, known: Report) -> None:
-        try:
-            await self.identify()
-        except PrepaidError as error:
-            logger.warning("The generation of hold %s could not be kept: %s", self.call.hold_id, error.code)
+        await self.identify_if_possible()
         in_background(self._ask(known))
 
     async def _conclude(self, report: Report) -> Receipt | None:
