@@ -8,6 +8,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts import zones
+
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
@@ -101,6 +103,9 @@ class Customer(models.Model):
         null=True,
         blank=True,
         help_text="The identity provider's id of the team, such as Clerk's org_…",
+    )
+    time_zone = models.CharField(
+        max_length=64, choices=zones.choices, default=zones.UTC, help_text="Where the days of its usage begin."
     )
     suspended_at = models.DateTimeField(null=True, blank=True, help_text="Set while the customer may spend nothing.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts.errors import InvalidApiKey, PermissionDenied, Suspended
+from accounts.zones import UTC
 from billing.errors import UnknownPrice
 from billing.pricing import FIXED, Terms, ceiling
 from credits.errors import InsufficientCredits
@@ -29,6 +30,7 @@ class Caller:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    time_zone: str = UTC
 
     @property
     def actor(self) -> str:

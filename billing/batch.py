@@ -3,7 +3,7 @@ One transaction for whatever has queued: admissions, generation ids, conclusions
 
     admit      who asks? what does it cost? is it affordable? → hold
     identify   the provider's id of the generation → on the hold, before a byte is relayed
-    conclude   settle or release the hold, write the usage record
+    conclude   settle or release the hold, write the usage record, add it to its day
 
 However many operations there are, each table is read or written once.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.errors import InvalidApiKey, PermissionDenied, PrepaidError
-from billing import lookup
+from billing import days, lookup
 from billing.admission import Caller, decide
 from billing.calls import Call, Ending, Receipt, Report
 from billing.pricing import Terms, charge
@@ -113,6 +113,7 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
         concluded = {conclusion.call.hold_id for conclusion in conclusions}
         books.save(
             rows.insert("billing_usagerecord", USAGE, usage),
+            days.add(usage),
             rows.update(
                 "credits_hold",
                 IDENTITY,
@@ -171,6 +172,7 @@ def _admit(
         model=admission.model,
         streamed=admission.streamed,
         admitted_at=now,
+        time_zone=caller.time_zone,
     )
     books.hold(
         HoldRequest(
@@ -235,6 +237,7 @@ USAGE = (
     ("latency_ms", rows.BIGINT),
     ("first_token_ms", rows.BIGINT),
     ("created_at", rows.INSTANT),
+    ("day", rows.DATE),
 )
 
 
@@ -266,4 +269,5 @@ def _usage_row(conclusion: Conclude, receipt: Receipt) -> dict[str, Any]:
         "latency_ms": report.latency_ms,
         "first_token_ms": report.first_token_ms,
         "created_at": call.admitted_at,
+        "day": call.day,
     }

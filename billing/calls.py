@@ -6,11 +6,12 @@ that any process can conclude it. ``Report`` is how it ended, in the provider's 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_UP, Context, Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Self
 
+from accounts import zones
 from billing.pricing import Terms
 
 PICO = 12
@@ -38,6 +39,12 @@ class Call:
     streamed: bool
     admitted_at: datetime
     session_id: str | None = None
+    time_zone: str = zones.UTC
+
+    @property
+    def day(self) -> date:
+        """The day that it counts on: when it was admitted, where its customer is."""
+        return zones.day_of(self.admitted_at, self.time_zone)
 
     @classmethod
     def from_context(cls, context: dict[str, Any]) -> Self:

@@ -18,7 +18,7 @@ LAST_USED = (("id", rows.BIGINT), ("last_used_at", rows.INSTANT))
 
 KEYS = """
     SELECT rows.digest, customer.id, account.id, key.id, NULL, key.mode, key.scopes, person.is_active,
-           customer.suspended_at, key.expires_at, key.revoked_at, key.last_used_at
+           customer.suspended_at, key.expires_at, key.revoked_at, key.last_used_at, customer.time_zone
     FROM {rows}
     JOIN accounts_apikey key ON key.digest = rows.digest
     JOIN accounts_customer customer ON customer.id = key.customer_id
@@ -27,7 +27,7 @@ KEYS = """
 """
 PEOPLE = """
     SELECT rows.external_id, customer.id, account.id, NULL, person.id, 'live', '', person.is_active,
-           customer.suspended_at, NULL, NULL, NULL
+           customer.suspended_at, NULL, NULL, NULL, customer.time_zone
     FROM {rows}
     JOIN accounts_user person ON person.external_id = rows.external_id
     JOIN accounts_customer customer ON customer.user_id = person.id
@@ -80,6 +80,7 @@ def _caller(
     expires_at: datetime | None,
     revoked_at: datetime | None,
     last_used_at: datetime | None,
+    time_zone: str,
 ) -> Caller:
     """Behind a team's key that nobody made there is nobody who could be inactive; SQLite's booleans are 0 and 1."""
     return Caller(
@@ -94,4 +95,5 @@ def _caller(
         expires_at=expires_at and rows.aware(expires_at),
         revoked_at=revoked_at and rows.aware(revoked_at),
         last_used_at=last_used_at and rows.aware(last_used_at),
+        time_zone=time_zone,
     )

@@ -1,7 +1,7 @@
 """What things cost, and what was used."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import ApiKey, Customer
@@ -90,12 +90,17 @@ class UsageRecord(models.Model):
         null=True, blank=True, help_text="From the request to the first byte of the answer."
     )
     created_at = models.DateTimeField(help_text="When the call was admitted.")
+    day = models.DateField(help_text="The same as a day where the customer was then; what it is summed up under.")
 
     class Meta:
-        ordering = ["-id"]
+        ordering = ["-created_at", "-id"]
         indexes = [
-            models.Index(fields=["customer", "-id"], name="usage_of_customer"),
-            models.Index(fields=["api_key", "-id"], name="usage_of_api_key"),
+            # What follows the id is there to be filtered by, without a look at the row.
+            models.Index(
+                fields=["customer", "-created_at", "-id", "status", "feature", "model", "api_key"],
+                name="usage_of_customer",
+            ),
+            models.Index(fields=["api_key", "-created_at", "-id"], name="usage_of_api_key"),
             models.Index(fields=["created_at"], name="usage_by_time"),
             models.Index(fields=["generation_id"], condition=~Q(generation_id=""), name="usage_by_generation"),
         ]
@@ -108,3 +113,44 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return f"Usage {self.pk}: {self.feature}"
+
+
+class UsageDay(models.Model):
+    """
+    What a customer used in a day, by feature, model and key: the sums of its usage records.
+
+    Added to in the transaction that writes the record, and kept when that is erased. Only ``billing.days`` writes it.
+    """
+
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="usage_days", db_index=False, db_constraint=False
+    )
+    day = models.DateField(help_text="Where the customer was when the call was admitted.")
+    feature = models.CharField(max_length=50)
+    model = models.CharField(max_length=200)
+    # Not a reference: of two rows without a key, a unique constraint would see no second.
+    key_id = models.BigIntegerField(help_text="The API key; 0 where the person called themselves.")
+
+    calls = models.BigIntegerField()
+    failed_calls = models.BigIntegerField(help_text="Of the calls: failed or never known, and free.")
+    erased_calls = models.BigIntegerField(help_text="Of the calls: those whose records have been erased.")
+    charged = models.BigIntegerField()
+    provider_cost_picos = models.BigIntegerField(help_text="10⁻¹² US dollars.")
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["-day", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "day", "feature", "model", "key_id"], name="usage_day_once_per_what_is_summed_up"
+            ),
+            models.CheckConstraint(
+                condition=Q(failed_calls__range=(0, F("calls")), erased_calls__gte=0), name="usage_day_counts_its_calls"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Usage of {self.day}: {self.feature}"

@@ -25,7 +25,7 @@ Found = list[tuple[Any, ...]]
 Query = tuple[str, Columns, Sequence[Row]]
 
 #: PostgreSQL's types of the columns that statements name. An INSTANT is a datetime in UTC.
-BIGINT, TEXT, UUID_, INSTANT, JSON, BOOLEAN = "bigint", "text", "uuid", "timestamptz", "jsonb", "boolean"
+BIGINT, TEXT, UUID_, INSTANT, DATE, JSON, BOOLEAN = "bigint", "text", "uuid", "timestamptz", "date", "jsonb", "boolean"
 
 
 @cache
@@ -49,7 +49,7 @@ def _picked(name: str, type_: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One statement over many rows, as ``insert`` and ``update`` make it."""
+    """One statement over many rows, as ``insert``, ``update`` and ``upsert`` make it."""
 
     template: str
     columns: Columns
@@ -64,6 +64,15 @@ def insert(table: str, columns: Columns, rows: Sequence[Row]) -> Change:
 def update(table: str, columns: Columns, rows: Sequence[Row], *, where: str = "true") -> Change:
     """Set ``columns`` of the rows of ``table`` with the ids that ``rows`` name; ``id`` is the first column."""
     return Change(_assignment(table, columns, where), columns, rows)
+
+
+def upsert(table: str, key: Columns, sums: Columns, rows: Sequence[Row]) -> Change:
+    """
+    Add ``sums`` to the row of ``table`` with the same ``key``, or insert it; the key is unique in ``table``.
+
+    No two of ``rows`` may have the same key, and they come in its order, in which they are locked.
+    """
+    return Change(_addition(table, key, sums), key + sums, rows)
 
 
 def write(*changes: Change) -> None:
@@ -146,6 +155,14 @@ def _insertion(table: str, columns: Columns) -> str:
     names = ", ".join(name for name, _ in columns)
     picked = ", ".join(f"rows.{name}" for name, _ in columns)
     return f"INSERT INTO {table} ({names}) SELECT {picked} FROM {{rows}}"  # noqa: S608 (no caller's text)
+
+
+@cache
+def _addition(table: str, key: Columns, sums: Columns) -> str:
+    """SQLite needs a WHERE, to tell ON CONFLICT from the condition of a join."""
+    conflict = ", ".join(name for name, _ in key)
+    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name, _ in sums)
+    return f"{_insertion(table, key + sums)} WHERE true ON CONFLICT ({conflict}) DO UPDATE SET {added}"
 
 
 @cache

@@ -9,9 +9,11 @@ from factory.django import DjangoModelFactory
 
 from accounts.models import ApiKey, Customer, User
 from accounts.services import create_key
+from accounts.zones import day_of
+from billing import days
 from billing.catalogue import Feature
 from billing.models import Price, UsageRecord
-from credits import amounts, services
+from credits import amounts, rows, services
 from credits.books import HoldRequest
 from credits.models import Account, Grant
 
@@ -86,7 +88,7 @@ def usage(of: Account, charged: str = "1", **fields: Any) -> UsageRecord:
     request = HoldRequest(hold_id, of.pk, hold_id, amount, now + timedelta(minutes=20))
     services.place_holds([request], now=now)
     services.settle_holds([(hold_id, amount)], actor="system", now=now)
-    return UsageRecord.objects.create(
+    record = UsageRecord.objects.create(
         **{
             "hold_id": hold_id,
             "customer": of.customer,
@@ -98,6 +100,9 @@ def usage(of: Account, charged: str = "1", **fields: Any) -> UsageRecord:
             "provider": "openrouter",
             "model": "openai/gpt-4o-mini",
             "created_at": now,
+            "day": day_of(now, of.customer.time_zone),
             **fields,
         }
     )
+    rows.write(days.add([{field.attname: getattr(record, field.attname) for field in UsageRecord._meta.fields}]))
+    return record

@@ -98,11 +98,13 @@ class CustomerAdmin(NeverDeleted, Page):
         "created_at",
     ]
     fieldsets = [
-        (None, {"fields": ["name", "see_also"]}),
+        (None, {"fields": ["name", "time_zone", "see_also"]}),
         ("State", {"fields": [(readonly_fields[0], customer_state, "suspended_at")]}),
         ("Known as", {"fields": [(readonly_fields[2], "external_id", "created_at")]}),
     ]
-    add_fieldsets = [(None, {"fields": ["name"], "description": "A team. People get theirs with their user."})]
+    add_fieldsets = [
+        (None, {"fields": ["name", "time_zone"], "description": "A team. People get theirs with their user."})
+    ]
 
     @admin.display(description="see also")
     def see_also(self, customer: Customer) -> SafeString | str:

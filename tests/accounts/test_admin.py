@@ -138,9 +138,10 @@ def test_only_a_superuser_touches_staff(support, rank):
 
 def test_a_team_is_added_by_name(console):
     inline = {"memberships-TOTAL_FORMS": 0, "memberships-INITIAL_FORMS": 0}
-    console.post(url(Customer, "add"), {"name": "Lumen", **inline})
+    console.post(url(Customer, "add"), {"name": "Lumen", "time_zone": "Asia/Tokyo", **inline})
 
-    assert Customer.objects.get(name="Lumen").kind == Customer.Kind.TEAM
+    added = Customer.objects.get(name="Lumen")
+    assert (added.kind, added.time_zone) == (Customer.Kind.TEAM, "Asia/Tokyo")
 
 
 def test_members_of_a_team_are_added_on_its_page(console, user):
@@ -152,9 +153,20 @@ def test_members_of_a_team_are_added_on_its_page(console, user):
         "memberships-0-user": user.pk,
         "memberships-0-role": "BILLING",
     }
-    console.post(url(Customer, "change", team.pk), {"name": team.name, **inline})
+    console.post(url(Customer, "change", team.pk), {"name": team.name, "time_zone": "UTC", **inline})
 
     assert team.memberships.values_list("user", "role").get() == (user.pk, "BILLING")
+
+
+def test_a_time_zone_that_nobody_knows_is_refused(console, customer):
+    inline = {"memberships-TOTAL_FORMS": 0, "memberships-INITIAL_FORMS": 0}
+    page = console.post(
+        url(Customer, "change", customer.pk), {"name": "Name", "time_zone": "Europe/Atlantis", **inline}
+    )
+
+    assert page.context["adminform"].form.errors == {
+        "time_zone": ["Select a valid choice. Europe/Atlantis is not one of the available choices."]
+    }
 
 
 def test_the_owner_of_a_personal_customer_stays(console, customer):
@@ -167,7 +179,7 @@ def test_the_owner_of_a_personal_customer_stays(console, customer):
         "memberships-0-role": "READ_ONLY",
         "memberships-0-DELETE": "on",
     }
-    console.post(url(Customer, "change", customer.pk), {"name": "Renamed", **inline})
+    console.post(url(Customer, "change", customer.pk), {"name": "Renamed", "time_zone": "UTC", **inline})
 
     customer.refresh_from_db()
     assert (customer.name, customer.memberships.get().role) == ("Renamed", Membership.Role.OWNER)

@@ -458,6 +458,7 @@ def test_usage_record_says_all_that_is_known(account: Account, admit: partial[Ad
         "latency_ms": 1234,
         "first_token_ms": 56,
         "created_at": now,
+        "day": now.date(),
     }
 
 

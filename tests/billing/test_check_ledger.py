@@ -242,6 +242,7 @@ CORRUPTIONS: dict[str, tuple[Plant, list[str]]] = {
         lambda books: UsageRecord.objects.create(
             hold=books.pending, customer=books.account.customer, feature="ai_text_chat", price=books.paid.price,
             status="COMPLETED", held=credits(60), charged=0, provider="p", model="m", created_at=books.now,
+            day=books.now.date(),
         ),
         ["usage record * of account A: status of hold is PENDING, but a resolved hold"],
     ),

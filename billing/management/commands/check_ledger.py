@@ -9,14 +9,14 @@ from credits import audit as ledger
 
 class Command(BaseCommand):
     help = (
-        "Prove every balance, in one snapshot: all sums, the whole chain of entries, and what each call was charged. "
-        "Fails on any difference."
+        "Prove every balance, in one snapshot: all sums, the whole chain of entries, what each call was charged, and "
+        "the daily sums of usage. Fails on any difference."
     )
 
     def handle(self, **options: Any) -> None:
         differences = 0
         with ledger.snapshot():
-            for finding in chain(ledger.findings(self._show_progress), usage.findings()):
+            for finding in chain(ledger.findings(self._show_progress), usage.findings(), usage.findings_of_days()):
                 differences += 1
                 self.stderr.write(str(finding))
         if differences:
