@@ -54,17 +54,11 @@ class PageNumberPagination(BasePagination):
         return list(queryset[start : start + self.size]) if start < self.total else []
 
     def get_paginated_response(self, data: Any) -> Response:
-        return Response(
-            {
-                self.items_name: data,
-                "pagination": {
-                    "page": self.page,
-                    "pageSize": self.size,
-                    "total": self.total,
-                    "pages": -(-self.total // self.size),
-                },
-            }
-        )
+        return Response({self.items_name: data, "pagination": self.numbers()})
+
+    def numbers(self) -> dict[str, int]:
+        """Which page this is, and of how many."""
+        return {"page": self.page, "pageSize": self.size, "total": self.total, "pages": -(-self.total // self.size)}
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         shown = {"page": 1, "pageSize": DEFAULT_SIZE, "total": 1, "pages": 1}

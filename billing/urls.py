@@ -2,10 +2,14 @@ from django.urls import path
 
 from billing import views
 from billing.statements import views as statements
+from billing.usage import views as usage
 
 urlpatterns = [
     path("credits/settings", views.SettingsView.as_view(), name="credit-settings"),
-    path("credits/usage", views.UsageView.as_view(), name="credit-usage"),
+    path("credits/usage", usage.UsageView.as_view(), name="credit-usage"),
+    path("credits/usage.csv", usage.UsageCsvView.as_view(), name="credit-usage-csv"),
+    path("credits/usage/summary", usage.UsageSummaryView.as_view(), name="credit-usage-summary"),
+    path("credits/forecast", usage.ForecastView.as_view(), name="credit-forecast"),
     path("credits/transactions", statements.TransactionsView.as_view(), name="credit-transactions"),
     path("credits/transactions.csv", statements.TransactionsCsvView.as_view(), name="credit-transactions-csv"),
     path("credits/explain", statements.ExplanationView.as_view(), name="credit-explanation"),

@@ -1,27 +1,20 @@
-"""Prices, usage and statements, as their customer reads them."""
+"""Prices and the USDC balance, as their customer reads them."""
 
 import logging
 from datetime import datetime
-from typing import Any
 
 from django.db import DatabaseError
-from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework.generics import ListAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Customer
 from billing.catalogue import Feature
-from billing.filters import UsageFilter, usage_of
-from billing.models import UsageRecord
-from billing.pagination import UsagePagination
 from billing.pricing import FIXED
 from billing.serializers import (
     SettingsSerializer,
-    UsageSerializer,
     UsdcBalanceSerializer,
     public_id,
 )
@@ -32,30 +25,6 @@ from credits.reads import NOT_MODIFIED, ReadView, last_modified
 from credits.services import account_of
 
 logger = logging.getLogger(__name__)
-
-USAGE = {
-    "id": "42",
-    "operationType": "AI_TEXT_CHAT",
-    "creditsUsed": 1,
-    "timestamp": "2026-11-20T12:00:00.000Z",
-    "details": {
-        "model": "openai/gpt-4o-mini",
-        "status": "COMPLETED",
-        "errorCode": "",
-        "quantity": 1,
-        "promptTokens": 12,
-        "completionTokens": 34,
-        "cachedTokens": 0,
-        "reasoningTokens": 0,
-        "generationId": "gen-1732104000-abc",
-        "requestId": "8a6e0804-2bd0-4672-b79d-d97027f9071a",
-        "keyId": 7,
-        "keyName": "production",
-        "streamed": True,
-        "latencyMs": 1830,
-        "firstTokenMs": 410,
-    },
-}
 
 
 class SettingsView(ReadView):
@@ -84,27 +53,6 @@ class SettingsView(ReadView):
             if feature in prices and prices[feature].type == FIXED
         }
         return Response(SettingsSerializer({"featureCosts": costs, "planCredits": {}}).data)
-
-
-class UsageView(ReadView, ListAPIView[UsageRecord]):
-    serializer_class = UsageSerializer
-    pagination_class = UsagePagination
-    filter_class = UsageFilter
-
-    @extend_schema(
-        operation_id="listCreditUsage",
-        summary="What you used",
-        description="Your calls, newest first, also those that failed and cost nothing.",
-        tags=["Credits"],
-        parameters=[UsageFilter],
-        responses={200: UsageSerializer(many=True), 304: NOT_MODIFIED},
-        examples=[OpenApiExample("A chat", value=USAGE)],
-    )
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self.list(request, *args, **kwargs)
-
-    def get_queryset(self) -> QuerySet[UsageRecord]:
-        return usage_of(self.customer(), self.filters(), now=timezone.now())
 
 
 class UsdcBalanceView(ReadView):

@@ -1,0 +1,105 @@
+"""What narrows usage, and what a summary and a forecast are asked for."""
+
+import re
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework import serializers
+
+from accounts.models import Customer
+from accounts.pagination import LAST_ID
+from billing.models import UsageRecord
+from billing.usage.reports import DAY, GROUPS
+from credits.filters import Filter, Period, within
+
+USUAL_DAYS = 30
+MOST_DAYS = 366
+
+
+class CallFilter(Filter):
+    """What was called, and with which key."""
+
+    feature = serializers.CharField(max_length=50, required=False, help_text="Such as `ai_text_chat`, in any case.")
+    model = serializers.CharField(max_length=200, required=False, help_text="Exactly, such as `openai/gpt-4o-mini`.")
+    key = serializers.IntegerField(
+        min_value=1, max_value=LAST_ID, required=False, help_text="The id of the API key that made the call."
+    )
+
+    def validate_feature(self, feature: str) -> str:
+        return feature.lower()
+
+
+class UsageFilter(CallFilter, Period):
+    days = serializers.IntegerField(
+        min_value=1,
+        max_value=MOST_DAYS,
+        required=False,
+        help_text=f"The last so many days; {USUAL_DAYS} where neither this nor `from` is given.",
+    )
+    status = serializers.ChoiceField(UsageRecord.Status.choices, required=False, help_text="How the call ended.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "days" in attrs and "from" in attrs:
+            raise serializers.ValidationError({"days": ["Give `days` or `from`, not both."]}, code="invalid")
+        return super().validate(attrs)
+
+
+def usage_of(customer: Customer, wanted: dict[str, Any], *, now: datetime) -> QuerySet[UsageRecord]:
+    """Return the calls of ``customer`` that ``wanted`` (of a ``UsageFilter``) asks for, newest first."""
+    start = wanted.get("from") or now - timedelta(days=wanted.get("days", USUAL_DAYS))
+    records = within(UsageRecord.objects.filter(customer=customer), start, wanted.get("to"))
+    exactly = {"feature": "feature", "status": "status", "model": "model", "key": "api_key"}
+    records = records.filter(**{field: wanted[name] for name, field in exactly.items() if name in wanted})
+    return records.select_related("api_key").order_by("-created_at", "-pk")
+
+
+def narrowing(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What ``wanted`` (of a ``CallFilter``) asks for, as lookups of a ``UsageDay``."""
+    exactly = {"feature": "feature", "model": "model", "key": "key_id"}
+    return {field: wanted[name] for name, field in exactly.items() if name in wanted}
+
+
+class DayField(serializers.DateField):
+    """A day as ``2026-11-20``, of a year that computers can calculate with."""
+
+    default_error_messages = {"invalid": "Write a day, such as 2026-11-20."}
+
+    def to_internal_value(self, value: Any) -> date:
+        if not isinstance(value, str) or re.fullmatch(r"[2-8]\d{3}-\d{2}-\d{2}", value, re.ASCII) is None:
+            self.fail("invalid", format="")
+        return super().to_internal_value(value)
+
+
+class SummaryFilter(CallFilter):
+    """Whole days where the customer is, and what they are summed up by. Python keeps the word ``from`` for itself."""
+
+    groupBy = serializers.ChoiceField(list(GROUPS), default=DAY, help_text="What there is a group for each of.")
+
+    def get_fields(self) -> dict[str, Any]:
+        return super().get_fields() | {
+            "from": DayField(required=False, help_text=f"The first day; {USUAL_DAYS} days before `to` where missing."),
+            "to": DayField(required=False, help_text="The day after the last; tomorrow where missing."),
+        }
+
+
+def period_of(wanted: dict[str, Any], *, today: date) -> tuple[date, date]:
+    """
+    Return the first day and the day after the last that ``wanted`` (of a ``SummaryFilter``) asks for.
+
+    :raises ValidationError: if that is no day, or more than ``MOST_DAYS``
+    """
+    first = wanted.get("from")
+    end = wanted.get("to") or max(today, first or today) + timedelta(days=1)
+    first = first or end - timedelta(days=USUAL_DAYS)
+    if first >= end:
+        raise serializers.ValidationError({"to": ["Must be later than `from`."]}, code="invalid")
+    if end - first > timedelta(days=MOST_DAYS):
+        raise serializers.ValidationError({"to": [f"At most {MOST_DAYS} days after `from`."]}, code="max_value")
+    return first, end
+
+
+class ForecastFilter(Filter):
+    days = serializers.IntegerField(
+        min_value=1, max_value=MOST_DAYS, default=USUAL_DAYS, help_text="How many whole days to look back on."
+    )

@@ -1,0 +1,111 @@
+"""What the daily roll-up tells: sums of usage by this and that, and until when the credits last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from django.db.models import Min, QuerySet, Sum
+from django.db.models.functions import Coalesce
+
+from accounts.models import ApiKey, Customer
+from billing.models import UsageDay
+
+DAY, FEATURE, MODEL, KEY = "day", "feature", "model", "key"
+#: What usage can be summed up by, with the column that says it.
+GROUPS = {DAY: "day", FEATURE: "feature", MODEL: "model", KEY: "key_id"}
+
+SUMS = (
+    "calls", "failed_calls", "charged", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens",
+)  # fmt: skip
+NOTHING = dict.fromkeys(SUMS, 0)
+
+#: A forecast does not reach further than ten years: by then everything is different.
+FAR = 3653
+
+
+def usage_days(customer: Customer, first: date, end: date, **narrowed: Any) -> QuerySet[UsageDay]:
+    """The customer's roll-up from the day ``first`` up to, not including, ``end``."""
+    return UsageDay.objects.filter(customer=customer, day__gte=first, day__lt=end, **narrowed).order_by()
+
+
+def totals(days: QuerySet[UsageDay]) -> dict[str, int]:
+    return days.aggregate(**{name: Coalesce(Sum(name), 0) for name in SUMS})
+
+
+def grouped(days: QuerySet[UsageDay], by: str) -> QuerySet[UsageDay, dict[str, Any]]:
+    """The sums for each feature, model or key id: the dearest first, then the busiest."""
+    column = GROUPS[by]
+    return days.values(column).annotate(**_sums()).order_by("-charged", "-calls", column)
+
+
+def by_day(days: QuerySet[UsageDay], wanted: Sequence[date]) -> list[dict[str, Any]]:
+    """The sums for each of the days ``wanted``, which follow on each other, also of those without a call."""
+    if not wanted:
+        return []
+    within = days.filter(day__gte=wanted[0], day__lte=wanted[-1])
+    found: dict[date, Any] = {sums["day"]: sums for sums in within.values("day").annotate(**_sums())}
+    return [found.get(day, {"day": day, **NOTHING}) for day in wanted]
+
+
+def all_days(first: date, end: date) -> list[date]:
+    return [first + timedelta(days=number) for number in range((end - first).days)]
+
+
+def name_keys(groups: Sequence[dict[str, Any]], customer: Customer) -> None:
+    """Add the names of keys to groups by key. 0 stands for the person, who is None here."""
+    names = dict(
+        ApiKey.objects.filter(customer=customer, pk__in=[group["key_id"] for group in groups]).values_list("pk", "name")
+    )
+    for group in groups:
+        group["key_name"] = names.get(group["key_id"])
+        group["key_id"] = group["key_id"] or None
+
+
+def _sums() -> dict[str, Sum]:
+    return {name: Sum(name) for name in SUMS}
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """
+    Until when ``available`` lasts if usage goes on as in the last ``days`` whole days, in which ``charged`` was used.
+
+    ``runs_out_on`` is None if nothing was used, or if it lasts for longer than anybody can say.
+    """
+
+    available: int
+    days: int
+    charged: int
+    per_day: int
+    days_left: int | None
+    runs_out_on: date | None
+
+
+def forecast(*, available: int, charged: int, days: int, today: date) -> Forecast:
+    """
+    Divide what there is by the daily average, in whole units and whole days, rounding down.
+
+    Credits that will expire first are taken to be spent: nobody knows which calls will come.
+    """
+    left = max(available, 0) * days // charged if charged else FAR + 1
+    is_near = left <= FAR
+    return Forecast(
+        available=available,
+        days=days,
+        charged=charged,
+        per_day=charged // days if days else 0,
+        days_left=left if is_near else None,
+        runs_out_on=today + timedelta(days=left) if is_near else None,
+    )
+
+
+def recent_usage(customer: Customer, *, days: int, today: date) -> tuple[int, int]:
+    """
+    Return what was charged in the last whole days, at most ``days``, and how many those are.
+
+    A customer is judged by the days since their first call. Today is not over, and is left out.
+    """
+    first_ever = UsageDay.objects.filter(customer=customer).aggregate(day=Min("day"))["day"] or today
+    first = max(first_ever, today - timedelta(days=days))
+    return totals(usage_days(customer, first, today))["charged"], max((today - first).days, 0)
