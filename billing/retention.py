@@ -1,0 +1,61 @@
+"""
+The end of details: what a call was, beyond its sums, is erased when it is old.
+
+Whole usage records go, not some of their columns: which model was called when, and how long it
+took, tells as much of a person as a request id does, and a table whose rows only lose texts
+still grows for ever. What the ledger needs stays: entries, holds and grants, of which nothing is
+deleted, and the daily roll-up, which also counts how many of its records are gone, so that the
+proof of the sums holds before and after. What a hold kept of its call goes with the record.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from billing import days
+from billing.models import UsageRecord
+from credits import rows
+
+HOLD = (("id", rows.UUID_), ("reference", rows.TEXT), ("context", rows.JSON))
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many records a batch has erased, and the instant up to which it got; None when it found nothing."""
+
+    count: int
+    up_to: datetime | None
+
+
+def erasable(before: datetime) -> QuerySet[UsageRecord]:
+    """The usage records of calls that began before an instant."""
+    return UsageRecord.objects.filter(created_at__lt=before)
+
+
+@transaction.atomic
+def erase_details(*, before: datetime, limit: int, since: datetime | None = None) -> Erased:
+    """
+    Erase at most ``limit`` usage records of calls that began before ``before``, oldest first.
+
+    It is one transaction, and leaves to others what they are erasing. ``since`` is where the batch
+    before ended: without it each batch would walk again over all that is gone.
+    """
+    found = erasable(before) if since is None else erasable(before).filter(created_at__gte=since)
+    columns = [name for name, _ in days.KEY[:-1]] + ["api_key_id", "created_at", "pk", "hold_id"]
+    oldest = found.order_by("created_at", "pk").select_for_update(skip_locked=True)
+    records = list(oldest.values(*columns)[:limit])
+    if not records:
+        return Erased(0, None)
+    rows.write(
+        days.mark_erased(records),
+        rows.update(
+            "credits_hold",
+            HOLD,
+            [{"id": record["hold_id"].hex, "reference": "", "context": {}} for record in records],
+            where="status <> 'PENDING'",
+        ),
+    )
+    UsageRecord.objects.filter(pk__in=[record["pk"] for record in records]).delete()
+    return Erased(len(records), records[-1]["created_at"])
