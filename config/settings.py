@@ -113,8 +113,6 @@ else:
     DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = DATABASE_BEHIND_PGBOUNCER
     # Beside what the URL's query says, such as sslmode.
     OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
-    # The ledger's statements are planned once a connection; PgBouncer before 1.21 cannot keep them.
-    OPTIONS["prepare_threshold"] = None if DATABASE_BEHIND_PGBOUNCER else 0
     if DATABASE_POOL_SIZE:
         OPTIONS["pool"] = {
             "min_size": 1,

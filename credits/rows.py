@@ -7,17 +7,26 @@ databases unfold into a table; the text of a statement does not depend on their 
 PostgreSQL plans it once a connection.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import count
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import orjson
 import psycopg
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
+from psycopg.adapt import Transformer
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGconn, PGresult
+
+#: The names of the statements that each connection has prepared.
+PREPARED: WeakKeyDictionary[PGconn, dict[str, bytes]] = WeakKeyDictionary()
+NUMBERS = count()
 
 Row = Mapping[str, Any]
 Columns = tuple[tuple[str, str], ...]
@@ -102,14 +111,10 @@ def select_all(*queries: Query) -> list[Found]:
     """
     Return what each of ``queries`` finds. They run in their order, each on what is committed when it begins.
 
-    On PostgreSQL they are sent in one go. ``{lock}`` in a query locks the rows it finds.
+    ``{lock}`` in a query locks the rows it finds.
     """
     database = connections[DEFAULT_DB_ALIAS]
-    with _pipeline(database):
-        cursors = [
-            _execute(database, _completed(sql, columns, database.vendor), rows) for sql, columns, rows in queries
-        ]
-        return [cursor.fetchall() for cursor in cursors]
+    return [_execute(database, _completed(sql, columns, database.vendor), rows) for sql, columns, rows in queries]
 
 
 def read_id(value: UUID | str) -> str:
@@ -122,32 +127,72 @@ def aware(instant: datetime) -> datetime:
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 
-@contextmanager
-def _pipeline(database: Any) -> Iterator[None]:
-    """Send the statements of the block in one go, where the database can."""
+def _execute(database: Any, sql: str, *tables: Sequence[Row]) -> Found:
+    """Execute ``sql`` with each of ``tables`` as one parameter, and return what it finds."""
+    parameters = [orjson.dumps(rows) for rows in tables]
     if database.vendor == "postgresql":
-        database.ensure_connection()
-        with database.wrap_database_errors, database.connection.pipeline():
-            yield
-    else:
-        yield
-
-
-def _execute(database: Any, sql: str, *tables: Sequence[Row]) -> Any:
-    """
-    Execute ``sql`` with each of ``tables`` as one parameter.
-
-    On PostgreSQL with a cursor that binds on the server, so that the plan is kept; behind
-    PgBouncer, where ``prepare_threshold`` is None, it is made each time.
-    """
-    parameters = [orjson.dumps(rows).decode() for rows in tables]
-    if database.vendor == "postgresql":
-        database.ensure_connection()
-        with database.wrap_database_errors:
-            return psycopg.Cursor(database.connection).execute(sql, parameters)
+        return _execute_on_postgresql(database, sql, parameters)
     cursor = database.cursor()
-    cursor.execute(sql, parameters)
-    return cursor
+    cursor.execute(sql, [parameter.decode() for parameter in parameters])
+    return cursor.fetchall()
+
+
+def _execute_on_postgresql(database: Any, sql: str, parameters: list[bytes]) -> Found:
+    """
+    Through libpq, in one blocking call, prepared once a connection and so planned once.
+
+    A psycopg cursor gives up the interpreter's lock a dozen times a statement, and the event
+    loop's thread and the ledger's would spend their time handing it to each other
+    (``docs/performance.md``).
+    """
+    database.ensure_connection()
+    with database.wrap_database_errors:
+        connection = database.connection
+        pgconn = connection.pgconn
+        if pgconn.transaction_status == TransactionStatus.IDLE and not connection.autocommit:
+            _checked(pgconn, pgconn.exec_(b"BEGIN"))
+        if settings.DATABASE_BEHIND_PGBOUNCER:
+            result = pgconn.exec_params(_numbered(sql), parameters)
+        else:
+            result = pgconn.exec_prepared(_prepared(pgconn, sql), parameters)
+        _checked(pgconn, result)
+        if not result.nfields:
+            return []
+        transformer = Transformer(connection)
+        transformer.set_pgresult(result)
+        return transformer.load_rows(0, result.ntuples, tuple)
+
+
+def _prepared(pgconn: PGconn, sql: str) -> bytes:
+    """The name under which this connection has prepared ``sql``. PgBouncer before 1.21 would lose it."""
+    names = PREPARED.setdefault(pgconn, {})
+    name = names.get(sql)
+    if name is None:
+        name = b"ledger_%d" % next(NUMBERS)
+        _checked(pgconn, pgconn.prepare(name, _numbered(sql)))
+        names[sql] = name
+    return name
+
+
+def _checked(pgconn: PGconn, result: PGresult) -> None:
+    """
+    :raises psycopg.Error: if the statement failed; OperationalError if the connection broke
+    """
+    if result.status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+        return
+    if pgconn.status == ConnStatus.BAD:
+        raise psycopg.OperationalError("The connection to the database broke.")
+    error = psycopg.errors.error_from_result(result, encoding="utf-8")
+    if isinstance(error, psycopg.errors.InvalidSqlStatementName):
+        PREPARED.pop(pgconn, None)  # somebody has deallocated what was prepared; the next try prepares it again
+    raise error
+
+
+@cache
+def _numbered(sql: str) -> bytes:
+    """``sql`` with libpq's numbered parameters for its ``%s``."""
+    first, *rest = sql.split("%s")
+    return (first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))).encode()
 
 
 @cache
