@@ -237,8 +237,10 @@ def read_count(value: object) -> int | None:
 
 
 def read_text(value: object, limit: int = 200) -> str:
-    """Return ``value`` if it is text, cut to ``limit`` characters and without NUL, which databases refuse."""
-    return value.replace("\0", "")[:limit] if isinstance(value, str) else ""
+    """Return ``value`` if it is text, cut to ``limit`` characters and without what databases refuse."""
+    if not isinstance(value, str):
+        return ""
+    return value.replace("\0", "").encode("utf-8", "ignore").decode()[:limit]
 
 
 def _decimal(text: str) -> Decimal:

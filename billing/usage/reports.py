@@ -86,7 +86,7 @@ def forecast(*, available: int, charged: int, days: int, today: date) -> Forecas
     """
     Divide what there is by the daily average, in whole units and whole days, rounding down.
 
-    Credits that will expire first are taken to be spent: nobody knows which calls will come.
+    Credits that will expire count as if they could all be spent.
     """
     left = max(available, 0) * days // charged if charged else FAR + 1
     is_near = left <= FAR

@@ -55,7 +55,6 @@ def provider_hears_nothing(simulator):
 # Who asks
 
 
-@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     ("authorization", "code"),
     [
@@ -66,13 +65,13 @@ def provider_hears_nothing(simulator):
         ("Bearer not.a.token", "unauthorized"),
     ],
 )
-def test_caller_without_a_usable_credential_is_unknown(prepaid, path, authorization, code):
+def test_caller_without_a_usable_credential_is_unknown(prepaid, authorization, code):
     prepaid.headers = {} if authorization is None else {"Authorization": authorization}
 
-    answer = prepaid.post(path, good_body(path))
+    answers = [prepaid.post(path, good_body(path)) for path in PATHS]
 
-    assert (answer.status_code, code_of(answer)) == (401, code)
-    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="prepaid"'
+    assert [(answer.status_code, code_of(answer)) for answer in answers] == [(401, code)] * len(PATHS)
+    assert {answer.headers["WWW-Authenticate"] for answer in answers} == {'Bearer realm="prepaid"'}
 
 
 def mistyped(key: str, api_key: ApiKey) -> str:
@@ -119,7 +118,6 @@ def for_tests(key: str, api_key: ApiKey) -> str:
     return factories.api_key(api_key.customer, mode="test")
 
 
-@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     ("spoil", "status", "code"),
     [
@@ -134,12 +132,12 @@ def for_tests(key: str, api_key: ApiKey) -> str:
         (for_tests, 403, "forbidden"),
     ],
 )
-def test_key_that_is_not_good_for_this_is_refused(prepaid, api_key, account, path, spoil, status, code):
+def test_key_that_is_not_good_for_this_is_refused(prepaid, api_key, account, spoil, status, code):
     prepaid.headers = {"Authorization": f"Bearer {spoil(api_key, ApiKey.objects.get())}"}
 
-    answer = prepaid.post(path, good_body(path))
+    answers = [prepaid.post(path, good_body(path)) for path in PATHS]
 
-    assert (answer.status_code, code_of(answer)) == (status, code)
+    assert [(answer.status_code, code_of(answer)) for answer in answers] == [(status, code)] * len(PATHS)
     assert balance(account) == (100, 0)
 
 
@@ -204,7 +202,6 @@ def test_what_has_no_price_that_can_be_computed_is_not_sold(prepaid, path, terms
 # What is asked
 
 
-@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -219,10 +216,10 @@ def test_what_has_no_price_that_can_be_computed_is_not_sold(prepaid, path, terms
         (b"null", "validation_error"),
     ],
 )
-def test_body_that_is_no_json_object_is_refused(prepaid, path, body, code):
-    answer = prepaid.post(path, body)
+def test_body_that_is_no_json_object_is_refused(prepaid, body, code):
+    answers = [prepaid.post(path, body) for path in PATHS]
 
-    assert (answer.status_code, code_of(answer)) == (400, code)
+    assert [(answer.status_code, code_of(answer)) for answer in answers] == [(400, code)] * len(PATHS)
 
 
 @pytest.mark.parametrize("path", PATHS[:2])

@@ -64,8 +64,10 @@ def found() -> list[audit.Finding]:
     return [*audit.findings(lambda entries: None), *usage.findings()]
 
 
-def update(rows: Any, **changes: Any) -> None:
-    assert rows.update(**changes) > 0
+def update(rows: Any, **changes: Any) -> int:
+    changed: int = rows.update(**changes)
+    assert changed > 0
+    return changed
 
 
 def swap(entries: Any) -> None:

@@ -184,7 +184,7 @@ def test_sqlite_replaces_no_entry(entry: LedgerEntry, changes: dict[str, Any]):
     forged = copy_of(entry, memo="forged", **changes)
     fields = LedgerEntry._meta.concrete_fields
     values = [field.get_db_prep_save(getattr(forged, field.attname), connection) for field in fields]
-    columns = ", ".join(field.column for field in fields)
+    columns = ", ".join(str(field.column) for field in fields)
     before = everything()
 
     def attack() -> None:

@@ -591,6 +591,22 @@ def test_amounts_and_instants_come_back_to_the_last_digit(now: datetime):
     assert sums(account) == (amount, amount)
 
 
+def test_instants_that_the_books_write_compare_with_those_of_the_orm(account: Account):
+    noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    hold_id = held(account, 7, now=noon)
+    services.settle_holds([(hold_id, 7)], actor="system", now=noon)
+
+    hold = Hold.objects.filter(pk=hold_id)
+    entry = LedgerEntry.objects.filter(kind="USAGE")
+    for rows, field, instant in (
+        (hold, "expires_at", noon + HOUR),
+        (hold, "resolved_at", noon),
+        (entry, "created_at", noon),
+    ):
+        before, after = instant - timedelta.resolution, instant + timedelta.resolution
+        assert rows.filter(**{field: instant, f"{field}__gt": before, f"{field}__lt": after}).exists()
+
+
 # Ids of holds
 
 

@@ -82,6 +82,7 @@ def test_answer_may_begin_with_the_blanks_that_keep_a_connection_alive():
     assert read_answer(b'\n         \n{"a": 1.10}') == {"a": Decimal("1.10")}
 
 
-def test_text_is_cut_and_free_of_nul():
+def test_text_is_cut_and_can_be_stored():
     assert read_text("a\0b" + "c" * 300, 5) == "abccc"
+    assert read_text("a\ud83d\ude00b\udc00😀") == "ab😀"
     assert read_text(None) == ""
