@@ -57,7 +57,7 @@ def left(forgetful, prepaid, provider):
     [
         ("usage=none", 1, "COMPLETED"),
         ("truncate=2", 1, "COMPLETED"),
-        ("reset=2", 1, "CANCELLED"),
+        ("reset=2&interval_ms=60", 1, "CANCELLED"),
         ("reset=0", 0, "FAILED"),
         ("error=2", 0, "FAILED"),
         ("usage=none&empty=1", 0, "FAILED"),

@@ -130,7 +130,7 @@ def test_empty_answer_is_a_whole_message(prepaid, account):
     assert balance(account) == (100, 0)
 
 
-@pytest.mark.parametrize("fault", ["error=2", "reset=2", "truncate=2"])
+@pytest.mark.parametrize("fault", ["error=2", "reset=2&interval_ms=60", "truncate=2"])
 def test_answer_that_breaks_off_ends_with_an_error_part(prepaid, simulator, fault):
     parts = parts_of(chat(prepaid, model=f"{MODEL}?{fault}").content)
 
