@@ -179,8 +179,9 @@ class Books:
             draws = [Draw(grant_id, drawn) for grant_id, drawn in hold.draws.items() if drawn]
             hold.settled = book.settle(hold.id, draws, amount, why=why, now=self._now)
         elif hold.status == Hold.Status.EXPIRED.value and amount and not hold.settled:
-            hold.settled = book.settle_late(hold.id, min(amount, hold.free), why=why, now=self._now)
-            status = hold.status
+            hold.settled = self._settle_late(hold, amount, why)
+            # One that finds nothing is over as well, lest it be repeated when there is something.
+            status = hold.status if hold.settled else status
         else:
             return Resolution(hold.id, hold.status, hold.amount, hold.settled, 0, first=False)
         hold.status = status
@@ -193,6 +194,16 @@ class Books:
             "resolved_at": self._now,
         }
         return Resolution(hold.id, status, hold.amount, hold.settled, amount - hold.settled, first=True)
+
+    def _settle_late(self, hold: tables.KeptHold, amount: int, why: Why) -> int:
+        """Spend for a hold whose claim has lapsed: of what its session has left while that lasts, else the account."""
+        book = self.by_account[hold.account_id]
+        wanted = min(amount, hold.free)
+        session = self._holds.get(hold.parent_id) if hold.parent_id else None
+        if session is None or session.status != Hold.Status.PENDING.value:
+            return book.settle_late(hold.id, wanted, why=why, now=self._now)
+        wanted = min(wanted, session.free)
+        return book.settle(hold.id, self._lend(session, wanted), wanted, why=why, now=self._now)
 
     def lot_of(self, grant: Grant) -> Lot:
         """
@@ -218,8 +229,8 @@ class Books:
 
     def _session(self, account_id: int, session_id: str) -> tables.KeptHold:
         session = self._holds.get(session_id)
-        if session is None or session.account_id != account_id:
-            raise HoldNotFound
+        if session is None or session.account_id != account_id or session.parent_id is not None:
+            raise HoldNotFound  # what was drawn from a session is no session: what it lends would not come back
         if session.status != Hold.Status.PENDING.value or session.expires_at <= self._now:
             raise HoldIsOver
         return session

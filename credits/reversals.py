@@ -124,21 +124,27 @@ def _debt(books: Books, reversal: Reversal, grant: Grant) -> Debt:
 
 
 def _put_back(books: Books, reversal: Reversal, lot: Lot, amount: int, *, why: Why, now: datetime) -> None:
-    """Into the same grant, or, where that has expired meanwhile, into a new one that does not expire."""
+    """
+    Into the same grant, or, where that is over or has no room, into a new one that does not expire.
+
+    It has no room where other grants have paid for it: it is as full as it was given, or is yet to begin.
+    """
     book = books.by_account[reversal.account_id]
+    is_open = lot.booked_at is not None and not lot.is_due(now)
+    same = min(amount, lot.amount - lot.remaining) if is_open else 0
+    if same:
+        book.give_back(lot, same, why=why, now=now)
+        amount -= same
     if not amount:
-        return
-    if not lot.is_due(now):
-        book.give_back(lot, amount, why=why, now=now)
         return
     replacement = Grant.objects.create(
         account_id=reversal.account_id,
         category=Grant.Category.ADJUSTMENT,
         amount=amount,
         remaining=0,
-        source=f"reinstated:{reversal.key}:{reversal.as_of.isoformat()}"[:255],
+        source=f"reinstated:{book.account_id}:{book.entry_count + 1}:{reversal.key}"[:255],
         effective_at=now,
-        memo=f"Put back of {reversal.source}, which has expired.",
+        memo=f"Put back of {reversal.source}."[:500],
         actor=why.actor,
         created_at=now,
     )

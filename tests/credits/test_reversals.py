@@ -199,3 +199,41 @@ def test_voided_grant_that_has_not_taken_effect_never_does(customer, now):
 
     assert state(account) == (0, 0, 0)
     assert not LedgerEntry.objects.exists()
+
+
+def test_what_a_grant_has_no_room_for_is_put_back_as_a_new_one(bought, now):
+    hold = place(bought, now, 50)
+    refund(bought, now, 100)
+    give(bought, now, "pack:2", 50)
+    services.release_holds([hold], now=now)
+
+    refund(bought, now, 0, after=1)
+
+    assert state(bought) == (150, 0, 0)
+    assert bought.grants.get(source="pack:1").remaining == credits(100)
+    assert bought.grants.get(source__startswith="reinstated:").remaining == credits(50)
+
+
+def test_what_is_put_back_does_not_wait_for_a_grant_that_takes_effect_later(customer, now):
+    account = services.account_of(customer)
+    give(account, now, "plan:next", 40, effective_at=now + HOUR)
+    refund(account, now, 40, source="plan:next")
+    give(account, now, "pack:1", 100)
+
+    refund(account, now, 0, source="plan:next", after=1)
+    at_once = state(account)
+    services.bring_up_to_date([account.pk], now=now + HOUR)
+
+    assert at_once == (100, 0, 0)
+    assert state(account) == (140, 0, 0)
+
+
+def test_news_of_one_instant_puts_back_as_often_as_it_takes(bought, now):
+    void_grant(grant=bought.grants.get(), actor="user:1", memo="Given in error", now=now)
+    for source in ("pack:2", "pack:3"):
+        refund(bought, now, 100)
+        give(bought, now, source, 100)
+        refund(bought, now, 0)
+
+    assert state(bought) == (200, 0, 0)
+    assert bought.grants.filter(source__startswith="reinstated:").count() == 2

@@ -138,3 +138,33 @@ def test_work_done_again_under_its_key_is_paid_once(account):
 def test_work_that_is_not_affordable_does_not_begin(account):
     with pytest.raises(InsufficientCredits), bank.hold(account.customer, "101", reason="rendering"):
         pytest.fail("the work has begun")
+
+
+def test_late_settlement_that_finds_nothing_is_the_end_as_well(account, now):
+    hold = place(account, now, 80)
+    services.expire_holds([hold], now=now + HOUR)
+    other = place(account, now + HOUR, 100)
+
+    late = settle(hold, 60, now + HOUR)
+    services.release_holds([other], now=now + HOUR)
+    again = settle(hold, 60, now + HOUR)
+
+    assert (late.settled, late.first, again.settled, again.first) == (0, True, 0, False)
+    assert state(account) == (100, 0)
+
+
+def test_late_settlement_of_a_call_is_paid_by_its_session_while_that_lasts(account, session, now):
+    call = place(account, now, 30, parent=session, lifetime=HOUR / 2)
+    services.expire_holds([call], now=now + HOUR / 2)
+
+    late = settle(call, 20, now + HOUR / 2)
+
+    assert late.settled == credits(20)
+    assert (state(account), lent(session)) == ((80, 30), 20)
+
+
+def test_what_was_drawn_from_a_session_is_no_session(account, session, now):
+    call = place(account, now, 30, parent=session)
+
+    with pytest.raises(HoldNotFound):
+        place(account, now, 10, parent=call)
