@@ -19,8 +19,8 @@ PRODUCTION := env PREPAID_ENV_FILE=/dev/null DEBUG=false PUBLIC_URL=https://prep
 	API_KEY_PEPPER="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')"
 
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove bench bench-peers bench-profile \
-	lock
+.PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove prove-ledger \
+	prove-overspend bench bench-peers bench-profile lock
 
 help:
 	@echo "make run               serve on http://127.0.0.1:8000, with demo data and a simulated provider"
@@ -29,6 +29,8 @@ help:
 	@echo "                       the parts of it"
 	@echo "make test-clients      OpenAI's and Vercel's own clients against a server (needs npm and Chromium)"
 	@echo "make prove             races, kills and properties, for longer"
+	@echo "make prove-ledger      a million random steps of the bank against a model of it, replayable (SEED=, STEPS=)"
+	@echo "make prove-overspend   100,000 holds by 64 clients in two processes, each decision worked out again"
 	@echo "make bench             side by side with a bare pass-through (needs Linux and cc)"
 	@echo "make bench-peers       and with other gateways (needs Node.js)"
 	@echo "make bench-profile     where the server's CPU goes"
@@ -67,6 +69,16 @@ test-clients: $(BROWSER) $(NODE)
 prove: $(DEV)
 	env -u DATABASE_URL HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -m proof --timeout 1800
 	HYPOTHESIS_PROFILE=thorough $(POSTGRESQL) $(BIN)/pytest -m proof --timeout 1800
+
+# STEPS on each database. A history that ends badly prints the SEED and the STEPS that live through it again.
+prove-ledger: STEPS ?= 1000000
+prove-ledger: SEED ?= $(shell $(PYTHON) -c 'import random; print(random.getrandbits(32))')
+prove-ledger: $(DEV)
+	@seed=$(SEED); echo "SEED=$$seed STEPS=$(STEPS)"; export SEED=$$seed STEPS=$(STEPS); \
+	env -u DATABASE_URL $(PYTEST) tests/simulation && $(POSTGRESQL) $(PYTEST) tests/simulation
+
+prove-overspend: $(DEV)
+	ATTEMPTS=100000 $(POSTGRESQL) $(BIN)/pytest tests/proofs/test_overspend.py
 
 bench: $(DEV) $(LOAD)
 	$(BIN)/python -m benchmarks compare

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-ALWAYS, NEVER = (instant.replace(tzinfo=UTC) for instant in (datetime.min, datetime.max))
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class TooLittle(Exception):
