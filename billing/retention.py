@@ -54,7 +54,6 @@ def erase_details(*, before: datetime, limit: int, since: datetime | None = None
             "credits_hold",
             HOLD,
             [{"id": record["hold_id"].hex, "reference": "", "context": {}} for record in records],
-            where="status <> 'PENDING'",
         ),
     )
     UsageRecord.objects.filter(pk__in=[record["pk"] for record in records]).delete()

@@ -103,6 +103,15 @@ def test_summary_by_anything_else_has_the_dearest_first(api: APIClient, account:
     assert groups(api, groupBy="model")[0]["feature"] is None
 
 
+def test_of_what_cost_the_same_the_busiest_comes_first(api: APIClient, account: Account):
+    factories.usage(account, "2", created_at=NOON, model="a")
+    factories.usage(account, "1", created_at=NOON, model="b")
+    factories.usage(account, "1", created_at=NOON, model="b")
+    factories.usage(account, "2", created_at=NOON, model="c")
+
+    assert [group["model"] for group in groups(api, groupBy="model")] == ["b", "a", "c"]
+
+
 def test_summary_can_be_narrowed(api: APIClient, account: Account):
     key = ApiKey.objects.get()
     factories.usage(account, "1", created_at=NOON)

@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from accounts.models import ApiKey, Customer, User
 from billing.catalogue import Feature
 from billing.models import Price, UsageRecord
+from billing.usage import pagination
 from credits.amounts import credits
 from credits.models import Account, Currency, LedgerEntry
 from credits.services import adjust
@@ -177,6 +178,25 @@ def test_usage_comes_in_pages_newest_first_that_cost_the_same(api: APIClient, ac
         "hasPrev": True,
     }
     assert len(queries) == 3
+
+
+def test_usage_counts_and_shows_no_more_than_the_newest(
+    api: APIClient, account: Account, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pagination, "MOST_COUNTED", 3)
+    made = [str(factories.usage(account).pk) for _ in range(5)]
+
+    last = api.get(USAGE, {"page": 2, "limit": 2}).json()
+
+    assert [call["id"] for call in last["data"]] == [made[2]]
+    assert (last["pagination"]["total"], last["pagination"]["hasNext"]) == (3, False)
+
+
+def test_usage_is_in_the_order_in_which_calls_began(api: APIClient, account: Account, now: datetime):
+    late = factories.usage(account, created_at=now)
+    early = factories.usage(account, created_at=now - timedelta(minutes=10))
+
+    assert [call["id"] for call in api.get(USAGE).json()["data"]] == [str(late.pk), str(early.pk)]
 
 
 def test_usage_reaches_back_thirty_days_unless_told_otherwise(api: APIClient, account: Account, now: datetime):
