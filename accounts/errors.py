@@ -175,3 +175,40 @@ class Suspended(PermissionDenied):
 class ApiKeyNotFound(NotFound):
     code = "api_key_not_found"
     message = "There is no such API key. GET /api/keys lists yours."
+
+
+class IdempotencyKeyMissing(PrepaidError):
+    """400: a request that moves money has no key by which it could be told from its repetition."""
+
+    code = "idempotency_key_missing"
+    message = (
+        "Send an Idempotency-Key header: a new UUID for each thing that you want done, and the same one when you "
+        "repeat the request because you do not know how it ended."
+    )
+
+
+class InvalidIdempotencyKey(PrepaidError):
+    code = "invalid_idempotency_key"
+    message = (
+        "Idempotency-Key is one key of 1 to 255 visible ASCII characters, in double quotes or bare, "
+        "without commas, backslashes and inner quotes. A UUID is a good one."
+    )
+
+
+class IdempotencyInProgress(PrepaidError):
+    """409: the first request with this key still runs."""
+
+    status = 409
+    code = "idempotency_in_progress"
+    message = "The first request with this Idempotency-Key is still running. Send it again in a moment."
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers={"Retry-After": "1"})
+
+
+class IdempotencyKeyReused(PrepaidError):
+    """422: this key was used for another request."""
+
+    status = 422
+    code = "idempotency_key_reused"
+    message = "This Idempotency-Key was used for another method, path or body. Use a new key for a new request."

@@ -189,3 +189,26 @@ class ApiKey(models.Model):
     @property
     def masked(self) -> str:
         return f"ppd_{self.mode}_…{self.last_four}"
+
+
+class IdempotentRequest(models.Model):
+    """The answer to a request that had an effect, to be given again to whoever sends the request again."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="+", db_index=False)
+    key = models.CharField(max_length=255, help_text="The caller's Idempotency-Key, without quotes.")
+    method = models.CharField(max_length=10)
+    path = models.TextField()
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of method, path and body.")
+    status = models.PositiveSmallIntegerField()
+    body = models.TextField(blank=True, help_text="The answer's JSON as text, so that it stays the same to the byte.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="idempotent_request_by_time")]
+        constraints = [
+            # The constraint is the index of the customer.
+            models.UniqueConstraint(fields=["customer", "key"], name="idempotent_request_once_per_key"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} as {self.key}"

@@ -9,8 +9,11 @@ from typing import Any
 
 import orjson
 
+from accounts import idempotency
 from accounts.errors import (
     BodyTooLarge,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
     NotFound,
     PermissionDenied,
     PrepaidError,
@@ -53,7 +56,9 @@ FAILURES: dict[int, PrepaidError] = {
     402: InsufficientCredits(required=credits(5), available=credits(2)),
     403: PermissionDenied(),
     404: NotFound(),
+    409: IdempotencyInProgress(),
     413: BodyTooLarge(),
+    422: IdempotencyKeyReused(),
     502: ProviderError(),
     503: LedgerBusy(),
     504: ProviderTimeout(),
@@ -102,6 +107,8 @@ def add_failures(result: Schema, generator: Any, request: Any, public: bool) -> 
             if path.startswith("/api/"):
                 statuses = [400] if _is_public(operation) else [400, 401, 403]
                 statuses += [404] if "{" in path else []
+                statuses += [409, 422] if _is_idempotent(operation) else []
+                statuses += [402] if _is_idempotent(operation) and "requestBody" in operation else []
                 wrong = "body.name" if "requestBody" in operation else "query.limit"
                 for status in statuses:
                     operation["responses"].setdefault(str(status), _failure(status, FLAT_ERROR, wrong))
@@ -146,6 +153,10 @@ def _failure(status: int, shape: str, wrong: str) -> Schema:
     render = errors.openai if shape == OPENAI_ERROR else errors.flat
     body = {"schema": {"$ref": f"#/components/schemas/{shape}"}, "example": orjson.loads(render(error, REQUEST_ID))}
     return {"description": HTTPStatus(status).phrase, "content": {JSON: body}}
+
+
+def _is_idempotent(operation: Schema) -> bool:
+    return any(parameter["name"] == idempotency.HEADER for parameter in operation.get("parameters", []))
 
 
 def _is_public(operation: Schema) -> bool:

@@ -188,6 +188,10 @@ REST_FRAMEWORK = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
+    "ENUM_NAME_OVERRIDES": {
+        "HoldStatus": "credits.models.Hold.Status",
+        "UsageStatus": "billing.models.UsageRecord.Status",
+    },
     "TITLE": "Prepaid",
     "DESCRIPTION": "The credit ledger and AI gateway between your users and the model providers.",
     "VERSION": "0.1.0",

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from credits.amounts import display, number
+from credits.amounts import PLACES, display, number, parse
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2}))?", re.ASCII)
 
@@ -60,3 +60,24 @@ class CreditsField(serializers.Field[int, Any, int | str, Any]):
 
     def to_representation(self, value: int) -> int | str:
         return number(value)
+
+
+@extend_schema_field({"type": "string", "pattern": r"^\d{1,12}(\.\d{1,7})?$", "examples": ["12.5"]})
+class PositiveAmountField(serializers.Field[int, Any, str, Any]):
+    """An amount above 0, read as decimal text and as nothing else: a JSON number may have been a float."""
+
+    default_error_messages = {
+        "invalid": f'Write decimal text above 0 with at most {PLACES} places, such as "12.5".',
+    }
+
+    def to_internal_value(self, data: Any) -> int:
+        try:
+            units = parse(data) if isinstance(data, str) else 0
+        except ValueError:
+            units = 0
+        if units <= 0:
+            self.fail("invalid")
+        return units
+
+    def to_representation(self, value: int) -> str:
+        return display(value)

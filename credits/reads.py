@@ -8,6 +8,7 @@ from django.utils.decorators import method_decorator
 from django.utils.http import http_date
 from django.views.decorators.http import conditional_page
 from drf_spectacular.utils import OpenApiResponse
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -57,7 +58,7 @@ class ReadView(StrictView):
         return super().known_query_parameters() | self.filter_class.names()
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
-        if response.status_code < 400:
+        if response.status_code < 400 and request.method in SAFE_METHODS:
             response.headers.setdefault("Cache-Control", self.cache_control)
             patch_vary_headers(response, CREDENTIAL_HEADERS)
         return super().finalize_response(request, response, *args, **kwargs)
