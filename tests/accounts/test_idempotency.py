@@ -9,7 +9,6 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
-from rest_framework.response import Response
 from rest_framework.test import APIClient
 
 from accounts import idempotency
@@ -24,12 +23,12 @@ KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 pytestmark = pytest.mark.usefixtures("account")
 
 
-def place(api: APIClient, key: str | None = KEY, **body: Any) -> Response:
+def place(api: APIClient, key: str | None = KEY, **body: Any) -> Any:
     headers = {} if key is None else {"Idempotency-Key": key}
     return api.post(HOLDS, {"amount": "5", **body}, headers=headers)
 
 
-def refusal(response: Response) -> tuple[int, str]:
+def refusal(response: Any) -> tuple[int, str]:
     return response.status_code, response.json()["code"]
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from rest_framework.response import Response
 from rest_framework.test import APIClient
 
 from credits import services
@@ -20,7 +19,7 @@ MISSING = "01a1fc15-f09c-7f66-a1d3-88efe8178ebf"
 keys = count()
 
 
-def post(api: APIClient, path: str, body: Any = None) -> Response:
+def post(api: APIClient, path: str, body: Any = None) -> Any:
     return api.post(path, body, headers={"Idempotency-Key": f"key-{next(keys)}"})
 
 
