@@ -66,7 +66,7 @@ def idempotent(handler: Handler[Arguments]) -> Handler[Arguments]:
 
     @extend_schema(parameters=[PARAMETER])
     @wraps(handler)
-    def once(view: Any, request: Request, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
+    def once(view: Any, request: Request, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
         customer, key = principal_of(request).customer, key_of(request)
         fingerprint = fingerprint_of(request)
         with transaction.atomic():
@@ -83,7 +83,7 @@ def idempotent(handler: Handler[Arguments]) -> Handler[Arguments]:
             IdempotentRequest.objects.create(
                 customer=customer,
                 key=key,
-                method=request.method,
+                method=str(request.method),
                 path=request.path,
                 fingerprint=fingerprint,
                 status=response.status_code,

@@ -173,6 +173,13 @@ COMPONENTS: Schema = {
 
 JSON, EVENTS = "application/json", "text/event-stream"
 
+HOLD_ID: Schema = {
+    "name": "X-Hold-Id",
+    "in": "header",
+    "description": "The session hold that pays for this call instead of the account: see POST /api/credits/holds.",
+    "schema": {"type": "string", "format": "uuid"},
+}
+
 ROUTES = [
     Route(
         method="post",
@@ -199,7 +206,8 @@ ROUTES = [
             "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
         },
         error=OPENAI_ERROR,
-        failures=(400, 401, 402, 403, 413, 502, 503, 504),
+        failures=(400, 401, 402, 403, 404, 409, 413, 502, 503, 504),
+        parameters=[HOLD_ID],
         charges=True,
     ),
     Route(
@@ -240,7 +248,8 @@ ROUTES = [
         },
         answers={EVENTS: TEXT},
         error=FLAT_ERROR,
-        failures=(400, 401, 402, 403, 413, 502, 503, 504),
+        failures=(400, 401, 402, 403, 404, 409, 413, 502, 503, 504),
+        parameters=[HOLD_ID],
         charges=True,
     ),
     Route(
@@ -254,7 +263,8 @@ ROUTES = [
         answers={JSON: _ref("ImageList")},
         answer_example={"images": ["data:image/png;base64,iVBORw0KGgo="], "credits_used": 5},
         error=FLAT_ERROR,
-        failures=(400, 401, 402, 403, 413, 502, 503, 504),
+        failures=(400, 401, 402, 403, 404, 409, 413, 502, 503, 504),
+        parameters=[HOLD_ID],
         charges=True,
     ),
     Route(
