@@ -119,23 +119,7 @@ class Books:
             {draw.grant_id: draw.amount for draw in draws},
             {},
         )
-        self._new_holds.append(
-            {
-                "id": request.id,
-                "account_id": request.account_id,
-                "key": request.key,
-                "amount": request.amount,
-                "settled": 0,
-                "parent_id": request.parent_id,
-                "lent": 0,
-                "status": Hold.Status.PENDING.value,
-                "lapse": request.lapse,
-                "reference": "",
-                "context": request.context,
-                "expires_at": request.expires_at.astimezone(UTC),
-                "created_at": self._now,
-            }
-        )
+        self._new_holds.append(tables.new_hold_row(request, self._now))
         self._new_draws += [{"hold_id": request.id, "grant_id": draw.grant_id, "amount": draw.amount} for draw in draws]
 
     def available(self, account_id: int, session_id: str | None = None) -> int:

@@ -1,12 +1,17 @@
 """How the books lie in the tables: what is read of each, what is written, and from which rows."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from credits import rows
 from credits.ledger import Book, Lot
+
+if TYPE_CHECKING:
+    from credits.books import HoldRequest
 
 
 @dataclass(slots=True)
@@ -171,6 +176,24 @@ def kept_holds(found: Iterable[tuple[Any, ...]]) -> dict[str, KeptHold]:
             hold.draws[grant_id] = drawn
             hold.draw_ids[grant_id] = draw
     return holds
+
+
+def new_hold_row(request: HoldRequest, now: datetime) -> dict[str, Any]:
+    return {
+        "id": request.id,
+        "account_id": request.account_id,
+        "key": request.key,
+        "amount": request.amount,
+        "settled": 0,
+        "parent_id": request.parent_id,
+        "lent": 0,
+        "status": "PENDING",
+        "lapse": request.lapse,
+        "reference": "",
+        "context": request.context,
+        "expires_at": request.expires_at.astimezone(UTC),
+        "created_at": now,
+    }
 
 
 def account_row(book: Book, now: datetime) -> dict[str, Any]:

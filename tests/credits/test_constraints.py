@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, models, transaction
 
-from billing.models import Price, UsageRecord
+from billing.models import Price, UsageDay, UsageRecord
 from credits import services
 from credits.amounts import credits
 from credits.books import HoldRequest
@@ -89,6 +89,8 @@ VIOLATIONS: dict[str, Violation] = {
     "entry_of_usage_names_its_hold": lambda account: entry("USAGE", hold_id=None),
     "price_is_not_negative": lambda account: Price.objects.update(amount=-1),
     "usage_is_not_negative": lambda account: UsageRecord.objects.update(charged=-1),
+    "usage_day_once_per_what_is_summed_up": lambda account: copied(UsageDay.objects.get(), id=None),
+    "usage_day_counts_its_calls": lambda account: UsageDay.objects.update(failed_calls=models.F("calls") + 1),
     "usage_that_failed_is_free": lambda account: UsageRecord.objects.update(status="FAILED"),
 }
 #: Further ways to break the constraints that have several parts. That no less than 0 remains follows from two others.
@@ -111,6 +113,8 @@ VARIANTS: list[tuple[str, Violation]] = [
     ("entry_sign_follows_kind", lambda account: entry("USAGE", amount=1, hold_id=pending().get().pk)),
     ("entry_sign_follows_kind", lambda account: entry("ADJUSTMENT", amount=0, reference="")),
     ("usage_is_not_negative", lambda account: UsageRecord.objects.update(shortfall=-1)),
+    ("usage_day_counts_its_calls", lambda account: UsageDay.objects.update(failed_calls=-1)),
+    ("usage_day_counts_its_calls", lambda account: UsageDay.objects.update(erased_calls=-1)),
     ("usage_that_failed_is_free", lambda account: UsageRecord.objects.update(status="UNKNOWN")),
 ]
 
@@ -146,7 +150,7 @@ def name_in(said: str, name: str) -> str:
     return ", ".join(f"{model._meta.db_table}.{column}" for column in columns)
 
 
-MODELS: list[type[models.Model]] = [Account, Grant, Hold, Draw, LedgerEntry, Price, Reversal, UsageRecord]
+MODELS: list[type[models.Model]] = [Account, Grant, Hold, Draw, LedgerEntry, Price, Reversal, UsageDay, UsageRecord]
 
 
 def test_every_constraint_has_a_violation():
