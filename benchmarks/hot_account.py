@@ -96,6 +96,8 @@ async def _spend(ids: list[int], seconds: float) -> None:
             books.save()
         return [None] * len(operations)
 
+    done = 0
+
     async def client(number: int) -> None:
         nonlocal done
         turn = number
@@ -106,7 +108,6 @@ async def _spend(ids: list[int], seconds: float) -> None:
             await ledger.run((False, *operation))
             done += 2
 
-    done = 0
     ledger = GroupCommit(commit, capacity=CLIENTS * 2)
     began = time.monotonic()
     ends_at = began + seconds
