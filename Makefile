@@ -20,7 +20,7 @@ PRODUCTION := env PREPAID_ENV_FILE=/dev/null DEBUG=false PUBLIC_URL=https://prep
 
 .DELETE_ON_ERROR:
 .PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove prove-ledger \
-	prove-overspend bench bench-peers bench-profile lock
+	prove-overspend prove-crashes bench bench-peers bench-profile bench-hot lock
 
 help:
 	@echo "make run               serve on http://127.0.0.1:8000, with demo data and a simulated provider"
@@ -31,9 +31,11 @@ help:
 	@echo "make prove             races, kills and properties, for longer"
 	@echo "make prove-ledger      a million random steps of the bank against a model of it, replayable (SEED=, STEPS=)"
 	@echo "make prove-overspend   100,000 holds by 64 clients in two processes, each decision worked out again"
+	@echo "make prove-crashes     PostgreSQL and the process that spends, killed under load"
 	@echo "make bench             side by side with a bare pass-through (needs Linux and cc)"
 	@echo "make bench-peers       and with other gateways (needs Node.js)"
 	@echo "make bench-profile     where the server's CPU goes"
+	@echo "make bench-hot         holds and settlements a second on one account"
 	@echo "make lock              compile the pinned requirements"
 
 run: $(RUN) .env
@@ -80,6 +82,9 @@ prove-ledger: $(DEV)
 prove-overspend: $(DEV)
 	ATTEMPTS=100000 $(POSTGRESQL) $(BIN)/pytest tests/proofs/test_overspend.py
 
+prove-crashes: $(DEV)
+	env -u DATABASE_URL CYCLES=20 $(BIN)/pytest tests/proofs/test_crashes.py
+
 bench: $(DEV) $(LOAD)
 	$(BIN)/python -m benchmarks compare
 
@@ -88,6 +93,10 @@ bench-peers: $(DEV) $(LOAD) build/peers/.installed
 
 bench-profile: $(DEV) $(LOAD) build/py-spy/.installed
 	$(BIN)/python -m benchmarks profile
+
+bench-hot: $(DEV)
+	$(PRODUCTION) DATABASE_POOL_SIZE=0 DJANGO_SETTINGS_MODULE=config.settings env -u DATABASE_URL \
+		$(POSTGRESQL) $(BIN)/python -m benchmarks.hot_account
 
 lock: $(DEV)
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt

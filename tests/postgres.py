@@ -65,7 +65,8 @@ def unprivileged_user() -> pwd.struct_passwd | None:
 class Cluster:
     """A PostgreSQL cluster in a temporary directory, with a password and a port of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: str) -> None:
+        self.options = {**OPTIONS, **options}
         self.user = unprivileged_user()
         self.directory = Path(tempfile.mkdtemp(prefix="prepaid-postgresql-"))
         if self.user:
@@ -80,8 +81,26 @@ class Cluster:
         for _ in range(3):  # the free port may be taken by somebody else before the server has it
             port = free_port()
             if self._serve(binaries, port):
+                self._served = binaries, port
                 return f"postgresql://{USER}:{self.password}@127.0.0.1:{port}/{DATABASE}"
         raise NoPostgreSQL(f"PostgreSQL does not start:\n{self._log.read_text()}")
+
+    def crash(self, number: signal.Signals) -> None:
+        """Let the server die: of SIGQUIT, an immediate stop, or of SIGKILL. Then start it again, to recover."""
+        assert self.server is not None, "what has not begun cannot die"
+        self.server.send_signal(number)
+        self.server.wait()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._recovers():  # what a killed server has started takes a moment to notice
+            if time.monotonic() > deadline:
+                raise NoPostgreSQL(f"PostgreSQL does not recover:\n{self._log.read_text()}")
+            time.sleep(0.1)
+
+    def _recovers(self) -> bool:
+        ready = self.directory / "data" / "postmaster.pid"
+        with contextlib.suppress(FileNotFoundError):  # it may say "ready" of the one that died
+            ready.write_text(ready.read_text().replace("ready", "dying"))
+        return self._serve(*self._served)
 
     def stop(self) -> None:
         if self.server and self.server.poll() is None:
@@ -137,7 +156,7 @@ class Cluster:
         subprocess.run(command, input=statement.encode(), check=True, capture_output=True, **self._identity)
 
     def _serve(self, binaries: Path, port: int) -> bool:
-        options = {**OPTIONS, "port": str(port), "unix_socket_directories": str(self.directory)}
+        options = {**self.options, "port": str(port), "unix_socket_directories": str(self.directory)}
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with self._log.open("wb") as log:
             self.server = subprocess.Popen(

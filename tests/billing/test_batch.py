@@ -20,8 +20,8 @@ from billing.calls import Call, Ending, Receipt, Report
 from billing.errors import UnknownPrice
 from billing.models import Price, UsageRecord
 from billing.pricing import Terms
-from billing.services import current_prices
-from credits import services
+from billing.services import AT, PRICES_IN_FORCE, current_prices
+from credits import rows, services
 from credits.amounts import credits
 from credits.errors import HoldNotFound, InsufficientCredits
 from credits.models import Account, Hold, LedgerEntry
@@ -309,6 +309,7 @@ def test_price_in_force(prices: list[tuple[int, int]], in_force: int | None, now
     found = current_prices(now)
 
     assert (found["new"].amount if "new" in found else None) == in_force
+    assert len(rows.select(PRICES_IN_FORCE, AT, [{"instant": now}])) == len(found)
     assert set(found) - {"new"} == {"ai_text_chat", "ai_image_generation"}
 
 

@@ -20,7 +20,7 @@ from billing.models import Price, UsageRecord
 from credits import audit, services
 from credits.amounts import credits
 from credits.books import HoldRequest
-from credits.models import Account, Draw, Grant, Hold, LedgerEntry
+from credits.models import Account, Draw, Grant, Hold, LedgerEntry, Reversal
 from tests import factories
 from tests.management.commands.flush import without_triggers
 from tests.racing import at_once, raised
@@ -231,6 +231,22 @@ CORRUPTIONS: dict[str, tuple[Plant, list[str]]] = {
     "usage beyond its draw": (
         spend_beyond_the_draw,
         ["ledger entry 3 of account A: amount is 40, but at most what its hold has drawn on grant S, 39.9999999,"],
+    ),
+    "debt of nothing": (
+        lambda books: update(Account.objects.filter(pk=books.account.pk), owed=1),
+        ["account A: owed is 0.0000001, but the sum of its reversals, 0,"],
+    ),
+    "session that has lent to nobody": (
+        lambda books: update(Hold.objects.filter(pk=books.pending.pk), lent=credits(1)),
+        ["account A: held is 60, but the sum of its pending holds, 59,",
+         "hold * of account A: amount is 60, but the sum of its draws, 61,",
+         "hold * of account A: lent is 1, but what is drawn from it, 0,"],
+    ),
+    "reversal that took nothing": (
+        lambda books: Reversal.objects.create(
+            account=books.account, source="s", key="k", kind="REFUND", asked=5, taken=5, actor="system", as_of=books.now
+        ),
+        ["reversal * of account A: taken is 0.0000005, but the sum of its entries, 0,"],
     ),
     "usage charged less": (
         lambda books: update(UsageRecord.objects.filter(pk=books.paid.pk), charged=credits(1)),
