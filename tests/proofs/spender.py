@@ -2,7 +2,7 @@
 A process of clients that spend as fast as they can: ``python -m tests.proofs.spender ACCOUNT CLIENTS EACH SEED``.
 
 Each client holds ``EACH`` random amounts one after another, through group commit, as the gateway
-does. For each transaction a line is printed: what was held before it, and each amount asked for
+does, once a line comes in that says so. For each transaction a line is printed: what was held before it, and each amount asked for
 with whether it was admitted. With ``--unlocked`` the account is read without its lock.
 """
 
@@ -68,6 +68,8 @@ async def spend(account_id: int, clients: int, each: int, seed: int, *, unlocked
     # Without the lock its CHECK constraints still see some of what is wrong; the proof must see the rest.
     refused_by_the_database = (IntegrityError,) if unlocked else ()
     ledger = GroupCommit(commit, capacity=clients)
+    print("ready", flush=True)
+    sys.stdin.readline()
     await asyncio.gather(*(client(number) for number in range(clients)))
     ledger.close(60)
 

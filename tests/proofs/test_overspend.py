@@ -69,11 +69,17 @@ def decisions(database_url: str, account: Account, *options: str) -> list[Decisi
             [sys.executable, "-m", "tests.proofs.spender", *counts, str(1000 * number), *options],
             cwd=ROOT,
             env=environment,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         for number in range(PROCESSES)
     ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
     lines = [line for process in processes for line in process.communicate()[0].splitlines()]
     assert [process.returncode for process in processes] == [0] * PROCESSES
     connection.close()
