@@ -3,7 +3,8 @@ A process of clients that spend as fast as they can: ``python -m tests.proofs.sp
 
 Each client holds ``EACH`` random amounts one after another, through group commit, as the gateway
 does, once a line comes in that says so. For each transaction a line is printed: what was held
-before it, and each amount asked for with whether it was admitted. With ``--unlocked`` the account is read without its lock.
+before it, and each amount asked for with whether it was admitted. With ``--unlocked`` the account
+is read without its lock.
 """
 
 import argparse
