@@ -170,7 +170,7 @@ def refuse(statement: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"id": 10**6},
+        {"id": 10**6, "grant_id": 10**6, "hold_id": None, "kind": "EXPIRY"},
         {"id": 10**6, "sequence": 10**6},
         {"id": 10**6, "sequence": 10**6, "kind": "ADJUSTMENT", "hold_id": None},
         {"sequence": 10**6, "grant_id": 10**6, "hold_id": None, "kind": "EXPIRY"},
