@@ -12,7 +12,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from accounts.models import ApiKey
 from billing.days import FAILED, KEY, MEASURES, SUMS
 from billing.models import Price, UsageRecord
-from credits.audit import ENTRIES_A_READ, Finding, differences, subject_of
+from credits.audit import differences
+from credits.findings import ENTRIES_A_READ, Finding, subject_of
 from credits.models import Hold
 
 NAMES = [name for name, _ in SUMS]

@@ -300,7 +300,13 @@ class LedgerEntry(models.Model):
     class Meta:
         verbose_name_plural = "ledger entries"
         ordering = ["-id"]
-        indexes = [models.Index(fields=["created_at"], name="entry_by_time")]
+        indexes = [
+            models.Index(fields=["created_at"], name="entry_by_time"),
+            # Nearly all entries are USAGE, and cost nothing here.
+            models.Index(
+                fields=["account", "kind", "sequence"], condition=~Q(kind="USAGE"), name="entry_other_than_usage"
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["account", "sequence"], name="entry_numbered_once_per_account"),
             models.UniqueConstraint(fields=["grant"], condition=Q(kind="GRANT"), name="entry_grants_once"),
@@ -323,3 +329,27 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"Entry {self.account_id}/{self.sequence}: {self.kind}"
+
+
+class Seal(models.Model):
+    """
+    The end of a closed UTC day, for good: a digest over the newest entry of every account, and over the seal before.
+
+    Whoever keeps a seal's digest elsewhere can prove later that no entry up to then was changed,
+    not even by somebody who could change the whole database (``credits.seals``).
+    """
+
+    day = models.DateField(unique=True)
+    accounts = models.BigIntegerField(help_text="How many accounts had entries.")
+    entries = models.BigIntegerField(help_text="How many entries they had.")
+    previous = models.CharField(
+        max_length=64, blank=True, unique=True, help_text="The digest of the seal before; empty for the first."
+    )
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-day"]
+
+    def __str__(self) -> str:
+        return f"Seal of {self.day}"

@@ -17,9 +17,10 @@ from django.db.models import F
 from billing import audit as usage
 from billing.management.commands.check_ledger import Command
 from billing.models import Price, UsageRecord
-from credits import audit, services
+from credits import audit, chains, services
 from credits.amounts import credits
 from credits.books import HoldRequest
+from credits.findings import Finding
 from credits.models import Account, Draw, Grant, Hold, LedgerEntry, Reversal
 from tests import factories
 from tests.management.commands.flush import without_triggers
@@ -60,7 +61,7 @@ def books(db: None, now: datetime) -> Books:
     return Books(now)
 
 
-def found() -> list[audit.Finding]:
+def found() -> list[Finding]:
     return [*audit.findings(lambda entries: None), *usage.findings()]
 
 
@@ -306,7 +307,7 @@ def test_what_was_falsified_is_found_and_named(books: Books, plant: Plant, expec
     assert unexpected(found(), expected, books) == ([], [])
 
 
-def unexpected(findings: list[audit.Finding], expected: list[str], books: Books) -> tuple[list[str], list[str]]:
+def unexpected(findings: list[Finding], expected: list[str], books: Books) -> tuple[list[str], list[str]]:
     """What was found and not expected, and what was expected and not found."""
     names = {"A": books.account, "B": books.other, "F": books.first, "S": books.second}
     names["O"] = LedgerEntry.objects.filter(grant__source=books.source).first().grant
@@ -361,7 +362,7 @@ def test_exit_status_tells_scripts(now: datetime, balance: int, status: int | No
 
 @pytest.mark.django_db
 def test_progress_is_told_to_a_terminal(books: Books, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(audit, "ENTRIES_A_READ", 2)
+    monkeypatch.setattr(chains, "ENTRIES_A_READ", 2)
     told: list[int] = []
 
     assert list(audit.findings(told.append)) == []
@@ -379,7 +380,7 @@ class Terminal(io.StringIO):
 def test_progress_is_shown_to_people_only(
     books: Books, monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO], shown: bool
 ):
-    monkeypatch.setattr(audit, "ENTRIES_A_READ", 2)
+    monkeypatch.setattr(chains, "ENTRIES_A_READ", 2)
     errors = stream()
 
     call_command("check_ledger", stderr=errors)
@@ -404,7 +405,7 @@ def test_ledger_is_in_balance_at_every_instant_while_money_moves(now: datetime):
             moves += 1
         return moves
 
-    def prove() -> list[audit.Finding]:
+    def prove() -> list[Finding]:
         differences = []
         try:
             for _ in range(20):
