@@ -67,6 +67,7 @@ class Books:
         self._new_holds: list[dict[str, Any]] = []
         self._new_draws: list[dict[str, Any]] = []
         self._resolved: dict[str, dict[str, Any]] = {}
+        self._settled_late: dict[str, dict[str, Any]] = {}
         self._lent: dict[str, dict[str, Any]] = {}
         self._lent_draws: dict[int, dict[str, Any]] = {}
 
@@ -156,27 +157,31 @@ class Books:
         if hold is None:
             raise HoldNotFound
         book = self.by_account[hold.account_id]
+        is_late = hold.status == Hold.Status.EXPIRED.value
         if hold.status == Hold.Status.PENDING.value:
             session = self._holds.get(hold.parent_id) if hold.parent_id else None
             if session is not None and session.status == Hold.Status.PENDING.value:
                 self._return(session, hold, amount)
             draws = [Draw(grant_id, drawn) for grant_id, drawn in hold.draws.items() if drawn]
             hold.settled = book.settle(hold.id, draws, amount, why=why, now=self._now)
-        elif hold.status == Hold.Status.EXPIRED.value and amount and not hold.settled:
+        elif is_late and amount and not hold.settled:
             hold.settled = self._settle_late(hold, amount, why)
             # One that finds nothing is over as well, lest it be repeated when there is something.
             status = hold.status if hold.settled else status
         else:
             return Resolution(hold.id, hold.status, hold.amount, hold.settled, 0, first=False)
         hold.status = status
-        self._resolved[hold.id] = {
+        kept = {
             "id": hold.id,
             "status": status,
             "settled": hold.settled,
             "lent": hold.lent,
             "reference": reference or hold.reference,
-            "resolved_at": self._now,
         }
+        if is_late and hold.id not in self._resolved:
+            self._settled_late[hold.id] = kept
+        else:
+            self._resolved[hold.id] = {**kept, "resolved_at": self._now}
         return Resolution(hold.id, status, hold.amount, hold.settled, amount - hold.settled, first=True)
 
     def _settle_late(self, hold: tables.KeptHold, amount: int, why: Why) -> int:
@@ -271,6 +276,7 @@ class Books:
             rows.insert("credits_ledgerentry", tables.ENTRY, entries),
             rows.update("credits_grant", tables.LOT, lots),
             rows.update("credits_hold", tables.RESOLVED_HOLD, [*self._resolved.values()]),
+            rows.update("credits_hold", tables.SETTLED_LATE, [*self._settled_late.values()]),
             rows.update("credits_hold", tables.LENT, lent),
             rows.update("credits_draw", tables.LENT_DRAW, [*self._lent_draws.values()]),
             rows.update("credits_account", tables.ACCOUNT, [tables.account_row(book, self._now) for book in moved]),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from credits.kinds import KINDS
-from credits.ledger import Book, Entry, Lot, burn_order
+from credits.ledger import Book, Debt, Entry, Lot, burn_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,16 @@ class Difference:
     closing: State
 
 
-def state_at(at: datetime, *, account_id: int, sequence: int, lots: Iterable[Lot]) -> State:
-    """Return the account at ``at``. ``lots`` are as the entries and holds up to then left them."""
+def state_at(at: datetime, *, account_id: int, sequence: int, lots: Iterable[Lot], debts: Iterable[Debt] = ()) -> State:
+    """
+    Return the account at ``at``. ``lots`` are as the entries and holds up to then left them.
+
+    ``debts`` are what a grant that had taken effect, but was not booked yet, would have had to pay.
+    """
     by_grant = {lot.grant_id: lot for lot in lots}
     balance = sum(lot.remaining for lot in by_grant.values())
     held = sum(lot.held for lot in by_grant.values())
-    book = Book(account_id, balance, held, 0, sequence, "", by_grant)
+    book = Book(account_id, balance, held, 0, sequence, "", by_grant, debts=[*debts])
     book.bring_up_to(at)
     left = [lot for lot in by_grant.values() if lot.remaining or lot.booked_at is None]
     return State(at, sequence, book.balance, book.held, sorted(left, key=burn_order), book.entries)

@@ -8,13 +8,14 @@ hold that is resolved meanwhile is resolved after the instant that is asked for.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from django.db.models import Count, FilteredRelation, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Sum
 
 from credits import rows
 from credits.explanation import Difference, Movement, State, difference, state_at
-from credits.ledger import Lot
-from credits.models import Account, Draw, Grant, Hold, LedgerEntry
+from credits.ledger import DEBT, DISPUTE, REFUND, Debt, Lot
+from credits.models import Account, Draw, Grant, Hold, LedgerEntry, Reversal
 
 #: An account's entries are numbered in the order of time, so the newest by an instant is found by halving: some
 #: two dozen look-ups in ten million, and no index that every call would have to write to.
@@ -32,6 +33,8 @@ POSITIONS = """
     )
     SELECT number, low FROM search WHERE low = high ORDER BY number
 """
+#: The entries with which a grant pays what is owed.
+PAYING = (REFUND, DISPUTE, DEBT)
 POSITION = (("number", rows.BIGINT), ("account_id", rows.BIGINT), ("instant", rows.INSTANT))
 
 
@@ -92,9 +95,11 @@ def booked_later(account: Account, state: State) -> dict[tuple[int, str], Booked
 
 def _state(account: Account, at: datetime, sequence: int) -> State:
     left = _left(account, sequence)
-    held = dict(_drawn(account, at))
-    waited = Q(created_at__lte=at) & (Q(booked_at=None) | Q(booked_at__gt=at))
-    grants = Grant.objects.filter(Q(pk__in=[*left, *held]) | (Q(account=account) & waited))
+    held = _held(account, at)
+    waited = (
+        Q(created_at__lte=at) & (Q(booked_at=None) | Q(booked_at__gt=at)) & (Q(voided_at=None) | Q(voided_at__gt=at))
+    )
+    grants = list(Grant.objects.filter(Q(pk__in=[*left, *held]) | (Q(account=account) & waited)))
     lots = [
         Lot(
             grant.pk,
@@ -105,10 +110,36 @@ def _state(account: Account, at: datetime, sequence: int) -> State:
             grant.effective_at,
             grant.expires_at,
             None if grant.booked_at is None or grant.booked_at > at else grant.booked_at,
+            grant.voided_at is not None and grant.voided_at <= at,
         )
         for grant in grants
     ]
-    return state_at(at, account_id=account.pk, sequence=sequence, lots=lots)
+    late = [grant for grant, lot in zip(grants, lots, strict=True) if lot.booked_at is None and lot.effective_at <= at]
+    debts = _debts(account, late) if late else []
+    return state_at(at, account_id=account.pk, sequence=sequence, lots=lots, debts=debts)
+
+
+def _debts(account: Account, late: list[Grant]) -> list[Debt]:
+    """
+    Return what the grants that had taken effect and were not booked yet had to pay at once.
+
+    If they were booked since, all were at one instant, before anything else changed: what they
+    paid then they owed before. What is reversed only at that instant is no such debt.
+    """
+    booked = [grant for grant in late if grant.booked_at is not None]
+    if not booked:
+        owed = Reversal.objects.filter(account=account, owed__gt=0).exclude(grant=None).order_by("pk")
+        return [Debt(row.pk, row.key, row.grant_id or 0, row.kind, row.taken, row.owed) for row in owed]
+    before = Reversal.objects.filter(account=account, created_at__lt=OuterRef("created_at"), key=OuterRef("reference"))
+    paid = LedgerEntry.objects.filter(
+        Exists(before), grant__in=booked, created_at=booked[0].booked_at, actor="system", kind__in=PAYING
+    )
+    first: dict[tuple[int, str], Debt] = {}
+    for entry in paid.order_by("sequence"):
+        own = 0 if entry.kind == DEBT else entry.grant_id
+        debt = Debt(0, entry.reference, own, entry.kind, taken=0, owed=-entry.amount)
+        first.setdefault((entry.grant_id, entry.reference), debt)
+    return list(first.values())
 
 
 def _left(account: Account, sequence: int) -> dict[int, int]:
@@ -142,9 +173,38 @@ def _sums(account: Account, after: int, up_to: int) -> Iterable[tuple[int, int]]
     return entries.values_list("grant_id").annotate(total=Sum("amount"))
 
 
-def _drawn(account: Account, at: datetime) -> Iterable[tuple[int, int]]:
-    draws = Draw.objects.filter(Q(hold__account=account) & _pending_at("hold__", at)).order_by()
-    return draws.values_list("grant_id").annotate(total=Sum("amount"))
+def _held(account: Account, at: datetime) -> dict[int, int]:
+    """
+    Return what pending holds had drawn of each grant.
+
+    A session hold's draws are what it has not lent now. What it lent after ``at`` was its own then,
+    and what was given back to it after ``at`` was not.
+    """
+    pending = Q(hold__account=account) & _pending_at("hold__", at)
+    lender = Q(hold__account=account) & _pending_at("hold__parent__", at)
+    given_back = Q(hold__resolved_at__gt=at) & (
+        Q(hold__parent__resolved_at=None) | Q(hold__resolved_at__lte=F("hold__parent__resolved_at"))
+    )
+    held: dict[int, int] = {}
+    for sign, draws in (
+        (1, Draw.objects.filter(pending)),
+        (1, Draw.objects.filter(lender, hold__created_at__gt=at)),
+        (-1, Draw.objects.filter(lender & given_back)),
+    ):
+        _add(held, sign, draws, "amount")
+    spent = Q(hold__parent__isnull=False) & _pending_at("hold__parent__", at) & given_back
+    settled_in_time = LedgerEntry.objects.filter(Q(account=account) & spent & Q(hold__status=Hold.Status.SETTLED))
+    _add(held, -1, settled_in_time, "amount")
+    session_lasted = Q(hold__parent__resolved_at=None) | Q(created_at__lte=F("hold__parent__resolved_at"))
+    late = Q(hold__parent__isnull=False, hold__status=Hold.Status.EXPIRED, created_at__gt=at) & session_lasted
+    settled_late = LedgerEntry.objects.filter(Q(account=account) & _pending_at("hold__parent__", at) & late)
+    _add(held, -1, settled_late, "amount")
+    return {grant_id: amount for grant_id, amount in held.items() if amount}
+
+
+def _add(sums: dict[int, int], sign: int, rows_: QuerySet[Any], field: str) -> None:
+    for grant_id, amount in rows_.order_by().values_list("grant_id").annotate(total=Sum(field)):
+        sums[grant_id] = sums.get(grant_id, 0) + sign * amount
 
 
 def _pending_at(path: str, at: datetime) -> Q:

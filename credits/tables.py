@@ -72,6 +72,8 @@ RESOLVED_HOLD = (
     ("reference", rows.TEXT),
     ("resolved_at", rows.INSTANT),
 )
+# Until its time was over it was pending, whatever is settled after.
+SETTLED_LATE = RESOLVED_HOLD[:-1]
 LENT = (("id", rows.UUID_), ("lent", rows.BIGINT))
 LENT_DRAW = (("id", rows.BIGINT), ("amount", rows.BIGINT))
 PAID_REVERSAL = (("id", rows.BIGINT), ("taken", rows.BIGINT), ("owed", rows.BIGINT))

@@ -106,7 +106,8 @@ def _of_kind(entries: QuerySet[LedgerEntry], kind: str) -> QuerySet[LedgerEntry]
 
 def _searched(statement: Statement, account: Account, text: str) -> Statement:
     calls = UsageRecord.objects.filter(customer=account.customer_id, generation_id=text).values("hold")
-    exactly = [*_first(account.entries.filter(reference=text)), *_first(account.entries.filter(hold__in=calls))]
+    named = account.entries.filter(reference=text).exclude(kind=LedgerEntry.Kind.USAGE)
+    exactly = [*_first(named), *_first(account.entries.filter(hold__in=calls))]
     if exactly:
         return replace(statement, entries=statement.entries.filter(pk__in=exactly))
     contain = Q(reference__icontains=text) | Q(memo__icontains=text) | Q(hold__usage__generation_id__icontains=text)

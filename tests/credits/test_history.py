@@ -2,39 +2,42 @@
 An account's past, told from its entries and holds, is what the account said of itself at the time.
 
 Hypothesis drives the real services through any sequence of movements, and at every instant
-keeps what a customer would have been told then. Afterwards each of these answers is asked for again.
+keeps what the books would have said then. Afterwards each of these answers is asked for again.
 """
 
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
+from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Customer
-from credits import history, services
-from credits.balances import balance_at
+from credits import history, reversals, services
 from credits.books import HoldRequest
-from credits.errors import InsufficientCredits
+from credits.errors import HoldIsOver, InsufficientCredits
 from credits.explanation import Difference
 from credits.kinds import COUNTER_ACCOUNTS, KINDS
 from credits.models import Account, Grant, Hold, LedgerEntry
-from credits.views import grants_at
 from tests import factories
 
 pytestmark = pytest.mark.django_db
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
 
 hours = st.integers(0, 6)
 amounts = st.integers(1, 12)
 STEPS = st.one_of(
     st.tuples(st.just("grant"), amounts, st.integers(1, 3), hours, st.none() | st.integers(1, 8)),
     st.tuples(st.just("hold"), amounts),
+    st.tuples(st.just("draw"), st.integers(0, 9), amounts),
+    st.tuples(st.just("expire"), st.integers(0, 9)),
+    st.tuples(st.just("refund"), st.integers(0, 9), st.integers(0, 12)),
+    st.tuples(st.just("void"), st.integers(0, 9)),
     st.tuples(st.just("settle"), st.integers(0, 9), st.integers(0, 12)),
     st.tuples(st.just("release"), st.integers(0, 9)),
     st.tuples(st.just("adjust"), amounts),
@@ -62,27 +65,54 @@ class Life:
         self.account = factories.account()
         self.now = START
         self.holds: list[str] = []
+        self.grants: list[Grant] = []
         self.told: dict[datetime, Told] = {}
 
     def live(self, steps: list[tuple]) -> None:
         for number, (step, *terms) in enumerate(steps):
-            with suppress(InsufficientCredits):
+            self.now += SECOND
+            with suppress(InsufficientCredits, HoldIsOver):
                 getattr(self, step.replace(" ", "_"))(number, *terms)
             self.told[self.now] = told(self.account, self.now)
 
     def grant(self, number, amount, priority, effective, lasting):
-        effective_at = self.now + effective * HOUR
-        services.grant(
+        effective_at = self.hour() + effective * HOUR if effective else self.now
+        given = services.grant(
             account=self.account, amount=amount, category=Grant.Category.PROMOTION, now=self.now, actor="system",
             source=f"{self.account.pk}:{number}", priority=priority, effective_at=effective_at,
-            expires_at=None if lasting is None else effective_at + lasting * HOUR,
+            expires_at=None if lasting is None else self.hour() + (effective + lasting) * HOUR,
         )  # fmt: skip
+        self.grants.append(given)
 
-    def hold(self, number, amount):
+    def hold(self, number, amount, session=None):
         hold_id = services.new_hold_id()
-        request = HoldRequest(hold_id, self.account.pk, None, amount, self.now + HOUR)
+        request = HoldRequest(hold_id, self.account.pk, None, amount, self.now + 3 * HOUR, parent_id=session)
         if isinstance(services.place_holds([request], now=self.now)[0], Hold):
             self.holds.append(hold_id)
+
+    def draw(self, number, which, amount):
+        """From a session hold, which is not itself drawn from another."""
+        sessions = (
+            Hold.objects.filter(pk__in=self.holds, parent=None).order_by("created_at").values_list("pk", flat=True)
+        )
+        if sessions:
+            self.hold(number, amount, sessions[which % len(sessions)].hex)
+
+    def expire(self, number, which):
+        if self.holds:
+            services.expire_holds([self.holds[which % len(self.holds)]], now=self.now)
+
+    def refund(self, number, which, asked):
+        if self.grants:
+            grant = self.grants[which % len(self.grants)]
+            reversals.reverse(
+                account=self.account, source=grant.source, key=f"re:{grant.pk}", kind="REFUND", asked=asked,
+                as_of=self.now, actor="system", now=self.now,
+            )  # fmt: skip
+
+    def void(self, number, which):
+        if self.grants:
+            reversals.void_grant(grant=self.grants[which % len(self.grants)], actor="system", memo="m", now=self.now)
 
     def settle(self, number, which, amount):
         if self.holds:
@@ -104,16 +134,22 @@ class Life:
     def wait(self, number, count):
         """Something is told just before each hour too, and between the steps."""
         for _ in range(count):
-            self.told[self.now + HOUR / 2] = told(self.account, self.now + HOUR / 2)
-            self.now += HOUR
-            self.told[self.now] = told(self.account, self.now)
+            for then in (self.hour() + HOUR / 2, self.hour() + HOUR):
+                self.now = max(self.now, then)
+                self.told[self.now] = told(self.account, self.now)
+
+    def hour(self):
+        return self.now.replace(minute=0, second=0)
 
 
 def told(account: Account, now: datetime) -> Told:
-    balance = balance_at(customer=account.customer, currency="credits", now=now)
-    grants: list[Any] = [grant for grant in grants_at(now) if grant.account_id == account.pk]
-    lots = {grant.pk: (grant.left, grant.held) for grant in grants}
-    return Told(balance.balance, balance.held, {pk: lot for pk, lot in lots.items() if lot != (0, 0)})
+    """What the books say once they are brought up to ``now``, which is taken back again."""
+    with transaction.atomic():
+        services.bring_up_to_date([account.pk], now=now)
+        kept = Account.objects.get(pk=account.pk)
+        lots = {pk: (left, held) for pk, left, held in account.grants.values_list("pk", "remaining", "held")}
+        transaction.set_rollback(True)
+    return Told(kept.balance, kept.held, {pk: lot for pk, lot in lots.items() if lot != (0, 0)})
 
 
 def explained(account: Account, at: datetime) -> Told:
@@ -122,7 +158,7 @@ def explained(account: Account, at: datetime) -> Told:
     return Told(state.balance, state.held, {pk: lot for pk, lot in lots.items() if lot != (0, 0)})
 
 
-any_life = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+any_life = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.mark.proof
