@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -198,9 +200,18 @@ def test_entries_before_the_sealed_day_are_not_walked_again(ledger: list[Account
     assert [walked(since) for since in (None, sealed[1], sealed[2], sealed[3])] == [6, 4, 2, 0]
 
 
+@contextmanager
+def forger() -> Iterator[None]:
+    """What somebody can do who may do anything with the database."""
+    connection.check_constraints()
+    with without_triggers(connection):
+        yield
+        connection.check_constraints()
+
+
 def rewrite(account: Account) -> None:
     """Forge the past perfectly: another memo, all digests from there on, and the account's."""
-    with without_triggers(connection):
+    with forger():
         account.entries.filter(sequence=2).update(memo="forged")
         digest = ""
         for entry in account.entries.order_by("sequence"):
@@ -216,7 +227,7 @@ def test_past_that_was_rewritten_whole_is_found_by_its_seals_alone(ledger: list[
 
     sealed = {day: seal(day) for day in (1, 2, 3)}
     rewrite_again = ledger[0].entries.filter(sequence=1)
-    with without_triggers(connection):
+    with forger():
         rewrite_again.update(memo="forged again")
     rewrite(ledger[0])
 
@@ -245,7 +256,7 @@ def test_entry_of_a_sealed_day_that_was_added_later_is_found(ledger: list[Accoun
 @pytest.mark.books_are_cooked
 def test_seal_that_was_taken_out_is_missed(ledger: list[Account]):
     first, second, third = seal(1), seal(2), seal(3)
-    with without_triggers(connection):
+    with forger():
         Seal.objects.filter(pk=second.pk).delete()
 
     assert [(finding.subject, finding.rule, finding.kept, finding.proved) for finding in found()] == [
@@ -264,7 +275,7 @@ def test_sums_are_whole_even_from_a_sealed_day_on(ledger: list[Account]):
 @pytest.mark.books_are_cooked
 def test_forgery_after_the_sealed_day_is_found_from_there_on(ledger: list[Account]):
     since = seal(2)
-    with without_triggers(connection):
+    with forger():
         LedgerEntry.objects.filter(account=ledger[2]).update(actor="nobody")
 
     assert [finding.rule for finding in found(since)] == ["digest"]
