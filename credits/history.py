@@ -130,9 +130,11 @@ def _debts(account: Account, late: list[Grant]) -> list[Debt]:
     if not booked:
         owed = Reversal.objects.filter(account=account, owed__gt=0).exclude(grant=None).order_by("pk")
         return [Debt(row.pk, row.key, row.grant_id or 0, row.kind, row.taken, row.owed) for row in owed]
+    booked_at = booked[0].booked_at
+    assert booked_at is not None, "those that wait were left out"
     before = Reversal.objects.filter(account=account, created_at__lt=OuterRef("created_at"), key=OuterRef("reference"))
     paid = LedgerEntry.objects.filter(
-        Exists(before), grant__in=booked, created_at=booked[0].booked_at, actor="system", kind__in=PAYING
+        Exists(before), grant__in=booked, created_at=booked_at, actor="system", kind__in=PAYING
     )
     first: dict[tuple[int, str], Debt] = {}
     for entry in paid.order_by("sequence"):
