@@ -15,6 +15,7 @@ from tests.ai.prepaid import (
     assert_charged_as_booked,
     balance,
     events_of,
+    pending,
     text_of,
     until,
     usage,
@@ -137,8 +138,13 @@ def test_stream_that_breaks_off_costs_what_was_booked(prepaid, simulator, accoun
 def test_stream_that_breaks_off_at_any_byte_costs_what_was_booked(prepaid, simulator, size):
     answer = prepaid.chat(stream=True, model=told(f"reset_bytes={size}"))
 
-    assert b"provider_broke_off" in answer.content
-    assert_charged_as_booked(simulator)
+    relayed, _, error = answer.content.rpartition(b'data: {"error"')
+    assert b"provider_broke_off" in error
+    if relayed.strip():
+        assert_charged_as_booked(simulator)
+    else:  # a reset can overtake the bytes before it: what nobody was sent is free
+        until(lambda: not pending())
+        assert usage().charged == 0
 
 
 @pytest.mark.usefixtures("impatient")
