@@ -14,7 +14,17 @@ from credits.models import Account, Draw, Grant, Hold, LedgerEntry
 
 NEWEST = 10
 
-KIND_COLOURS = {"GRANT": "good", "USAGE": "info", "EXPIRY": "warning", "ADJUSTMENT": "warning"}
+KIND_COLOURS = {
+    "GRANT": "good",
+    "USAGE": "info",
+    "EXPIRY": "warning",
+    "ADJUSTMENT": "warning",
+    "VOID": "warning",
+    "REFUND": "warning",
+    "DISPUTE": "warning",
+    "DEBT": "warning",
+    "REINSTATE": "good",
+}
 CATEGORY_COLOURS = {"PURCHASE": "good", "PLAN": "info", "PROMOTION": "info", "ADJUSTMENT": "warning"}
 
 
