@@ -50,3 +50,17 @@ def number(units: int) -> int | str:
     """What clients of whole credits read: a JSON number when it is whole, else decimal text."""
     whole, rest = divmod(units, UNIT)
     return display(units) if rest else whole
+
+
+def share(amount: int, part: int, whole: int) -> int:
+    """
+    Return what of ``amount`` ``part`` of ``whole`` is, rounded down to a unit, and never more than all of it.
+
+    For refunds: whatever currency was paid in, and however many decimals it has, its smallest
+    units cancel out. Where tax was refunded on top of what was paid, all of the amount goes.
+
+    :raises ValueError: if ``whole`` is not above 0, or ``part`` is below
+    """
+    if whole <= 0 or part < 0:
+        raise ValueError("A share is a part of something.")
+    return min(amount, amount * part // whole)

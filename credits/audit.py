@@ -12,11 +12,13 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import BigIntegerField, Case, F, OuterRef, QuerySet, Subquery, Sum, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Coalesce, Least
 
 from credits import chains
 from credits.amounts import display
 from credits.findings import ENTRIES_A_READ, Finding, name_of_entry, subject_of
+from credits.ledger import LAPSING
 from credits.models import Account, Draw, Grant, Hold, LedgerEntry, Reversal, Seal
 
 #: What a reversal makes entries of; they name it by its key. What is put back of an expired grant is a new grant.
@@ -136,8 +138,24 @@ def _sums_of_reversals() -> Iterator[Finding]:
     reversals = Reversal.objects.annotate(moved=-_total(named, "amount", account="account", reference="key"))
     yield from differences(reversals, "taken", "moved", "the sum of its entries")
 
+    of_grant = Reversal.objects.exclude(grant=None)
+    gone = Case(
+        When(booked_at=None, voided_at__isnull=False, then="amount"),
+        default=-_total(LedgerEntry.objects.filter(kind__in=LAPSING), "amount", grant="pk"),
+        output_field=BigIntegerField(),
+    )
+    grants = Grant.objects.filter(pk__in=of_grant.values("grant")).annotate(
+        reversed=_total(of_grant, F("taken") + F("owed") + F("lapsed"), grant="pk"),
+        wanted=Least(_total(of_grant, "asked", grant="pk"), F("amount")),
+        excused=_total(of_grant, "lapsed", grant="pk"),
+        gone=gone,
+    )
+    yield from differences(grants, "reversed", "wanted", "what is asked of it")
+    excessive = grants.filter(excused__gt=F("gone"))
+    yield from differences(excessive, "excused", "gone", "at most what has expired of it or was voided")
 
-def _total(rows: QuerySet[Any], amount: str, **by: str) -> Coalesce:
+
+def _total(rows: QuerySet[Any], amount: str | CombinedExpression, **by: str) -> Coalesce:
     """The sum of ``amount`` over those of ``rows`` whose fields are what ``by`` says of the outer row."""
     mine = rows.filter(**{name: OuterRef(outer) for name, outer in by.items()})
     summed = mine.order_by().values(*by).annotate(total=Sum(amount)).values("total")

@@ -280,11 +280,7 @@ class Books:
             rows.update("credits_hold", tables.LENT, lent),
             rows.update("credits_draw", tables.LENT_DRAW, [*self._lent_draws.values()]),
             rows.update("credits_account", tables.ACCOUNT, [tables.account_row(book, self._now) for book in moved]),
-            rows.update(
-                "credits_reversal",
-                tables.PAID_REVERSAL,
-                [{"id": debt.reversal_id, "taken": debt.taken, "owed": debt.owed} for debt in debts],
-            ),
+            rows.update("credits_reversal", tables.REVERSAL, [tables.reversal_row(debt) for debt in debts]),
             *also,
         )
 

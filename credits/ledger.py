@@ -28,6 +28,9 @@ DISPUTE = "DISPUTE"
 DEBT = "DEBT"
 REINSTATE = "REINSTATE"
 
+#: How what nobody has spent of a grant goes.
+LAPSING = (EXPIRY, VOID)
+
 
 @dataclass(slots=True)
 class Lot:
@@ -63,9 +66,11 @@ class Draw:
 @dataclass(slots=True)
 class Debt:
     """
-    What is left to take back of a grant that was refunded or disputed after it was spent.
+    What a refund or dispute (``kind``) has come to: all of a grant that it has reversed.
 
-    ``kind`` says why, ``taken`` is what has been taken back so far.
+    ``taken`` is what was taken back so far, ``paid`` the part of it that other grants paid;
+    ``lapsed`` had gone unspent before it could be taken, and nobody owes that; ``owed`` was
+    spent, or is claimed by a hold, and is left to take.
     """
 
     reversal_id: int
@@ -74,6 +79,12 @@ class Debt:
     kind: str
     taken: int
     owed: int
+    paid: int = 0
+    lapsed: int = 0
+
+    @property
+    def reversed(self) -> int:
+        return self.taken + self.lapsed + self.owed
 
 
 @dataclass(slots=True)
@@ -246,25 +257,48 @@ class Book:
             self._post(lot, kind, -taken, hold_id=None, why=why, now=now)
         return taken
 
-    def owe(self, debt: Debt, amount: int) -> None:
-        """Note that ``amount`` more of ``debt`` could not be taken. The next grants pay it first."""
-        debt.owed += amount
-        self.owed += amount
-        self.changed.add(debt.grant_id)
+    def reverse(self, lot: Lot, debt: Debt, amount: int, *, why: Why, now: datetime) -> None:
+        """Reverse ``amount`` more of a grant: take what is free, and owe the rest, which the next grants pay first."""
+        taken = self.take_back(lot, amount, debt.kind, why=why, now=now)
+        debt.taken += taken
+        debt.owed += amount - taken
+        self.owed += amount - taken
+        self.changed.add(lot.grant_id)
 
-    def forgive(self, debt: Debt, amount: int) -> int:
-        """Strike up to ``amount`` from ``debt``. Returns what was struck."""
-        struck = min(debt.owed, amount)
-        debt.owed -= struck
-        self.owed -= struck
+    def excuse(self, debt: Debt, amount: int) -> int:
+        """Let up to ``amount`` of what is owed be of what lapsed of its grant unspent. Returns what was excused."""
+        excused = min(debt.owed, amount)
+        debt.owed -= excused
+        debt.lapsed += excused
+        self.owed -= excused
         self.changed.add(debt.grant_id)
-        return struck
+        return excused
+
+    def undo(self, debt: Debt, amount: int) -> tuple[int, int]:
+        """
+        Reverse ``amount`` less, in the opposite order: what is owed, what others paid, what had lapsed, what was taken.
+
+        Returns what is to be put back: what other grants paid, and what was taken of the grant itself.
+        """
+        owed = min(debt.owed, amount)
+        paid = min(debt.paid, amount - owed)
+        lapsed = min(debt.lapsed, amount - owed - paid)
+        taken = amount - owed - paid - lapsed
+        debt.owed -= owed
+        debt.paid -= paid
+        debt.lapsed -= lapsed
+        debt.taken -= paid + taken
+        assert debt.taken >= debt.paid, "no more is undone than was reversed"
+        self.owed -= owed
+        self.changed.add(debt.grant_id)
+        return paid, taken
 
     def give_back(self, lot: Lot, amount: int, *, why: Why, now: datetime) -> None:
-        """Put ``amount`` that was taken back into its grant again."""
+        """Put ``amount`` that was taken back into its grant again, which first pays what its other reversals owe."""
         lot.remaining += amount
         assert lot.remaining <= lot.amount, "only what was taken from a grant can be given back to it"
         self._post(lot, REINSTATE, amount, hold_id=None, why=why, now=now)
+        self._pay_debts(lot, now, own_only=True)
         self._expire_if_due(lot, now)
 
     def debit(self, amount: int, kind: str, *, why: Why, now: datetime) -> None:
@@ -301,6 +335,7 @@ class Book:
                 self.owed -= paid
                 debt.owed -= paid
                 debt.taken += paid
+                debt.paid += 0 if own else paid
                 lot.remaining -= paid
                 why = Why(actor="system", reference=debt.key)
                 self._post(lot, debt.kind if own else DEBT, -paid, hold_id=None, why=why, now=now)

@@ -144,6 +144,10 @@ class Reversal(models.Model):
     kind = models.CharField(max_length=7, choices=Kind)
     asked = models.BigIntegerField(help_text="What the other side says is reversed, all told.")
     taken = models.BigIntegerField(default=0, help_text="Taken back so far.")
+    paid = models.BigIntegerField(default=0, help_text="The part of what was taken that other grants have paid.")
+    lapsed = models.BigIntegerField(
+        default=0, help_text="Had expired or was voided before it could be taken: gone unspent, so that nobody owes it."
+    )
     owed = models.BigIntegerField(default=0, help_text="Spent before it could be taken; the next grants pay it first.")
     memo = models.CharField(max_length=500, blank=True)
     actor = models.CharField(max_length=100)
@@ -158,10 +162,13 @@ class Reversal(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(asked__gte=0, taken__gte=0, owed__gte=0), name="reversal_amounts_are_not_negative"
+                condition=Q(asked__gte=0, taken__gte=0, paid__gte=0, lapsed__gte=0, owed__gte=0),
+                name="reversal_amounts_are_not_negative",
             ),
+            models.CheckConstraint(condition=Q(paid__lte=F("taken")), name="reversal_paid_is_part_of_what_is_taken"),
             models.CheckConstraint(
-                condition=Q(taken__lte=F("asked") - F("owed")), name="reversal_takes_no_more_than_is_asked"
+                condition=Q(taken__lte=F("asked") - F("owed") - F("lapsed")),
+                name="reversal_takes_no_more_than_is_asked",
             ),
         ]
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from credits import rows
-from credits.ledger import Book, Lot
+from credits.ledger import Book, Debt, Lot
 
 if TYPE_CHECKING:
     from credits.books import HoldRequest
@@ -76,7 +76,13 @@ RESOLVED_HOLD = (
 SETTLED_LATE = RESOLVED_HOLD[:-1]
 LENT = (("id", rows.UUID_), ("lent", rows.BIGINT))
 LENT_DRAW = (("id", rows.BIGINT), ("amount", rows.BIGINT))
-PAID_REVERSAL = (("id", rows.BIGINT), ("taken", rows.BIGINT), ("owed", rows.BIGINT))
+REVERSAL = (
+    ("id", rows.BIGINT),
+    ("taken", rows.BIGINT),
+    ("owed", rows.BIGINT),
+    ("paid", rows.BIGINT),
+    ("lapsed", rows.BIGINT),
+)
 DRAW = (
     ("hold_id", rows.UUID_),
     ("grant_id", rows.BIGINT),
@@ -120,7 +126,7 @@ READ_HOLDS = """
     WHERE hold.id IN (SELECT id FROM {rows})
 """
 READ_DEBTS = """
-    SELECT account_id, id, key, grant_id, kind, taken, owed
+    SELECT account_id, id, key, grant_id, kind, taken, owed, paid, lapsed
     FROM credits_reversal
     WHERE account_id IN (SELECT id FROM {rows}) AND owed > 0 AND grant_id IS NOT NULL
     ORDER BY id
@@ -216,6 +222,16 @@ def lot_row(lot: Lot) -> dict[str, Any]:
         "remaining": lot.remaining,
         "held": lot.held,
         "booked_at": lot.booked_at,
+    }
+
+
+def reversal_row(debt: Debt) -> dict[str, Any]:
+    return {
+        "id": debt.reversal_id,
+        "taken": debt.taken,
+        "owed": debt.owed,
+        "paid": debt.paid,
+        "lapsed": debt.lapsed,
     }
 
 

@@ -76,3 +76,14 @@ def test_every_link_inside_the_documentation_leads_somewhere():
             if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
                 lost.append(f"{page}: {link}")
     assert lost == []
+
+
+def test_every_test_that_the_documentation_names_exists():
+    tests = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    named = {(str(page), name) for page, text in PAGES.items() for name in re.findall(r"`(test_\w+)`", text)}
+
+    assert {(page, name) for page, name in named if name not in tests} == set()

@@ -22,6 +22,7 @@ from credits.amounts import credits
 from credits.books import HoldRequest
 from credits.findings import Finding
 from credits.models import Account, Draw, Grant, Hold, LedgerEntry, Reversal
+from credits.reversals import reverse
 from tests import factories
 from tests.management.commands.flush import without_triggers
 from tests.racing import at_once, raised
@@ -248,6 +249,27 @@ CORRUPTIONS: dict[str, tuple[Plant, list[str]]] = {
             account=books.account, source="s", key="k", kind="REFUND", asked=5, taken=5, actor="system", as_of=books.now
         ),
         ["reversal * of account A: taken is 0.0000005, but the sum of its entries, 0,"],
+    ),
+    "reversal that gave up": (
+        lambda books: (
+            reverse(
+                account=books.account, source=books.first.source, key="re_1", kind="REFUND", asked=credits(10),
+                as_of=books.now, actor="system", now=books.now,
+            ),
+            update(Reversal.objects.all(), asked=credits(30)),
+        ),
+        ["grant F of account A: reversed is 10, but what is asked of it, 30,"],
+    ),
+    "debt excused as if the grant had expired": (
+        lambda books: (
+            reverse(
+                account=books.account, source=books.second.source, key="re_1", kind="REFUND", asked=credits(50),
+                as_of=books.now, actor="system", now=books.now,
+            ),
+            update(Reversal.objects.all(), owed=0, lapsed=credits(50)),
+            update(Account.objects.filter(pk=books.account.pk), owed=0),
+        ),
+        ["grant S of account A: excused is 50, but at most what has expired of it or was voided, 0,"],
     ),
     "usage charged less": (
         lambda books: update(UsageRecord.objects.filter(pk=books.paid.pk), charged=credits(1)),

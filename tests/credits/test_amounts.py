@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credits.amounts import MAXIMUM, UNIT, credits, display, number, parse
+from credits.amounts import MAXIMUM, UNIT, credits, display, number, parse, share
 
 UNITS = st.integers(-MAXIMUM, MAXIMUM)
 
@@ -146,3 +146,25 @@ def test_number_is_a_json_number_only_where_it_is_whole(units, seen):
 @given(UNITS)
 def test_number_is_exact(units):
     assert Decimal(str(number(units))) * UNIT == units
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "expected"),
+    [(0, 3, 0), (1, 3, 33), (2, 3, 66), (3, 3, 100), (4, 3, 100), (1, 1000, 0), (1, 1, 100)],
+)
+def test_share_is_rounded_down_and_at_most_all(part: int, whole: int, expected: int):
+    assert share(100, part, whole) == expected
+
+
+@given(st.integers(0, MAXIMUM), st.integers(0, 10**12), st.integers(1, 10**12))
+def test_shares_never_add_up_to_more_than_the_whole(amount: int, part: int, whole: int):
+    part = min(part, whole)
+    rest = share(amount, whole - part, whole)
+
+    assert 0 <= amount - share(amount, part, whole) - rest <= 1
+
+
+@pytest.mark.parametrize(("part", "whole"), [(1, 0), (1, -1), (-1, 1)])
+def test_share_of_nothing_is_refused(part: int, whole: int):
+    with pytest.raises(ValueError, match=r"^A share is a part of something\.$"):
+        share(100, part, whole)

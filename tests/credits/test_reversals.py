@@ -6,10 +6,13 @@ import pytest
 
 from accounts.models import Customer
 from credits import services
-from credits.amounts import credits
+from credits.amounts import credits, share
 from credits.books import HoldRequest
+from credits.errors import InsufficientCredits, SourceConflict
 from credits.models import Account, Grant, LedgerEntry, Reversal
 from credits.reversals import reverse, void_grant
+from tests import factories
+from tests.racing import at_once, raised
 
 HOUR = timedelta(hours=1)
 
@@ -39,16 +42,17 @@ def place(account: Account, now, whole: int) -> str:
     return placed.pk.hex
 
 
-def refund(account: Account, now, asked: int, *, key="re_1", source="pack:1", kind="REFUND", after=0) -> Reversal:
+def refund(account: Account, now, asked: int, *, units=None, **terms) -> Reversal:
+    """Of ``asked`` whole credits, or so many ``units``."""
+    terms = {"key": "re_1", "source": "pack:1", "kind": "REFUND", "after": 0, **terms}
+    after = terms.pop("after")
     return reverse(
         account=account,
-        source=source,
-        key=key,
-        kind=kind,
-        asked=credits(asked),
+        asked=credits(asked) if units is None else units,
         as_of=now + timedelta(seconds=after),
         actor="system",
         now=now,
+        **terms,
     )
 
 
@@ -229,7 +233,7 @@ def test_what_is_put_back_does_not_wait_for_a_grant_that_takes_effect_later(cust
 
 
 def test_news_of_one_instant_puts_back_as_often_as_it_takes(bought, now):
-    void_grant(grant=bought.grants.get(), actor="user:1", memo="Given in error", now=now)
+    spend(bought, now, 100)
     for source in ("pack:2", "pack:3"):
         refund(bought, now, 100)
         give(bought, now, source, 100)
@@ -237,3 +241,249 @@ def test_news_of_one_instant_puts_back_as_often_as_it_takes(bought, now):
 
     assert state(bought) == (200, 0, 0)
     assert bought.grants.filter(source__startswith="reinstated:").count() == 2
+
+
+def test_same_refund_from_many_senders_at_once_counts_once(transactional_db, now):
+    account = factories.account()
+    give(account, now, "pack:1", 100)
+
+    outcomes = at_once(*[lambda: refund(account, now, 40)] * 8)
+
+    assert raised(outcomes) == []
+    assert {(each.pk, each.taken) for each in outcomes} == {(outcomes[0].pk, credits(40))}
+    assert state(account) == (60, 0, 0)
+
+
+def test_key_of_another_reversal_is_refused(bought, now):
+    refund(bought, now, 10)
+
+    for terms in ({"kind": "DISPUTE"}, {"source": "pack:2"}):
+        with pytest.raises(SourceConflict):
+            refund(bought, now, 20, **terms)
+    with pytest.raises(SourceConflict):
+        refund(factories.account(), now, 20)
+
+    assert state(bought) == (90, 0, 0)
+
+
+def test_what_is_owed_blocks_spending_until_it_is_paid(bought, now):
+    spend(bought, now, 80)
+    refund(bought, now, 100)
+    give(bought, now, "pack:2", 50)
+
+    [refusal] = services.place_holds([HoldRequest(services.new_hold_id(), bought.pk, None, 1, now + HOUR)], now=now)
+
+    assert isinstance(refusal, InsufficientCredits)
+    assert state(bought) == (0, 0, 30)
+
+
+def test_lost_dispute_keeps_what_it_took(bought, now):
+    spend(bought, now, 60)
+    refund(bought, now, 100, key="dp_1", kind="DISPUTE")
+
+    refund(bought, now, 100, key="dp_1", kind="DISPUTE", after=1)
+
+    assert state(bought) == (0, 0, 60)
+    assert kinds(bought)[2:] == [("DISPUTE", -40)]
+
+
+@pytest.mark.parametrize(
+    ("refunded", "paid"),
+    [(333, 1_000), (33_300, 100_000), (333_000, 1_000_000)],
+    ids=["yen have no decimals", "dollars have two", "dinars have three"],
+)
+def test_part_of_a_payment_takes_the_same_part_of_the_grant_in_any_currency(bought, now, refunded, paid):
+    refund(bought, now, 0, units=share(credits(100), refunded, paid), after=1)
+    part = state(bought)
+
+    refund(bought, now, 0, units=share(credits(100), paid, paid), after=2)
+
+    assert part == (66, 0, 0)
+    taken = [entry.amount for entry in bought.entries.filter(kind="REFUND").order_by("sequence")]
+    assert taken == [-credits(100) * 333 // 1000, -credits(100) * 667 // 1000]
+    assert state(bought) == (0, 0, 0)
+
+
+def test_refund_that_includes_tax_takes_no_more_than_was_granted(bought, now):
+    spend(bought, now, 30)
+
+    refund(bought, now, 119)
+
+    assert state(bought) == (0, 0, 30)
+    assert parts() == [(70, 0, 0, 30)]
+
+
+def test_payment_that_fails_after_it_succeeded_takes_all_back_and_owes_what_was_spent(bought, now):
+    spend(bought, now, 30)
+
+    refund(bought, now, 100, key="payment:pi_1")
+    failed = state(bought)
+    refund(bought, now, 0, key="payment:pi_1", after=1)
+
+    assert failed == (0, 0, 30)
+    assert state(bought) == (70, 0, 0)
+
+
+# What had lapsed
+
+
+@pytest.fixture
+def lapsed(customer: Customer, now) -> Account:
+    """An account whose only purchase, of 100, was spent to 40, and 60 of it have expired."""
+    account = services.account_of(customer)
+    give(account, now, "pack:1", 100, expires_at=now + HOUR)
+    spend(account, now, 40)
+    services.bring_up_to_date([account.pk], now=now + HOUR)
+    return account
+
+
+def parts() -> list[tuple[int, ...]]:
+    """Whole credits of each reversal: taken, the part of it that others paid, lapsed, owed."""
+    rows = Reversal.objects.order_by("pk").values_list("taken", "paid", "lapsed", "owed")
+    return [tuple(units // credits(1) for units in row) for row in rows]
+
+
+def test_refund_of_a_grant_that_expired_owes_only_what_was_spent(lapsed, now):
+    refund(lapsed, now + HOUR, 100)
+
+    assert state(lapsed) == (0, 0, 40)
+    assert parts() == [(0, 0, 60, 40)]
+
+
+def test_part_of_a_grant_that_expired_is_refunded_from_what_nobody_spent(lapsed, now):
+    refund(lapsed, now + HOUR, 50)
+    part = state(lapsed)
+    refund(lapsed, now + HOUR, 70, after=1)
+
+    assert part == (0, 0, 0)
+    assert state(lapsed) == (0, 0, 10)
+
+
+@pytest.mark.parametrize("expiry_comes", [0, 1, 2, 3])
+def test_when_the_grant_expires_makes_no_difference_to_what_is_owed(customer, now, expiry_comes):
+    account = services.account_of(customer)
+    give(account, now, "pack:1", 100, expires_at=now + 10 * HOUR)
+    spend(account, now, 40)
+
+    for number, asked in enumerate((30, 80, 100)):
+        refund(account, now + HOUR * (10 if number >= expiry_comes else number), asked, after=number)
+    services.bring_up_to_date([account.pk], now=now + 10 * HOUR)
+
+    assert state(account) == (0, 0, 40)
+
+
+def test_void_counts_as_expiry_does(bought, now):
+    spend(bought, now, 40)
+    void_grant(grant=bought.grants.get(), actor="user:1", memo="Given in error", now=now)
+
+    refund(bought, now, 100)
+
+    assert state(bought) == (0, 0, 40)
+    assert parts() == [(0, 0, 60, 40)]
+
+
+def test_grant_that_was_voided_before_it_took_effect_owes_nothing(customer, now):
+    account = services.account_of(customer)
+    grant = give(account, now, "pack:1", 100, effective_at=now + HOUR)
+    refund(account, now, 100)
+    waiting = state(account)
+
+    void_grant(grant=grant, actor="user:1", memo="Cancelled", now=now)
+
+    assert waiting == (0, 0, 100)
+    assert state(account) == (0, 0, 0)
+    assert parts() == [(0, 0, 100, 0)]
+
+
+def test_refund_that_fails_does_not_bring_back_what_had_lapsed(lapsed, now):
+    refund(lapsed, now + HOUR, 100)
+
+    refund(lapsed, now + HOUR, 0, after=1)
+
+    assert state(lapsed) == (0, 0, 0)
+    assert parts() == [(0, 0, 0, 0)]
+
+
+def test_refund_that_shrinks_gives_back_first_what_others_paid(lapsed, now):
+    refund(lapsed, now + HOUR, 100)
+    give(lapsed, now + HOUR, "pack:2", 40)
+    paid = parts()
+
+    refund(lapsed, now + HOUR, 70, after=1)
+
+    assert paid == [(40, 40, 60, 0)]
+    assert parts() == [(10, 10, 60, 0)]
+    assert state(lapsed) == (30, 0, 0)
+    assert lapsed.grants.get(source__startswith="reinstated:").expires_at is None
+
+
+def test_refund_that_comes_before_a_grant_which_has_expired_owes_nothing(customer, now):
+    account = services.account_of(customer)
+    refund(account, now, 100)
+
+    give(account, now, "pack:1", 100, effective_at=now - 2 * HOUR, expires_at=now - HOUR)
+
+    assert state(account) == (0, 0, 0)
+    assert parts() == [(0, 0, 100, 0)]
+
+
+def test_hold_on_a_grant_that_expires_owes_in_the_end_what_it_spent(customer, now):
+    account = services.account_of(customer)
+    give(account, now, "pack:1", 100, expires_at=now + HOUR)
+    hold = place(account, now, 70)
+
+    refund(account, now + HOUR, 100)
+    claimed = state(account)
+    services.settle_holds([(hold, credits(10))], actor="key:1", now=now + 2 * HOUR)
+
+    assert claimed == (70, 70, 70)
+    assert state(account) == (0, 0, 10)
+    assert parts() == [(60, 0, 30, 10)]
+
+
+# Several reversals of one grant
+
+
+def test_refund_that_fails_makes_room_for_the_dispute(bought, now):
+    spend(bought, now, 60)
+    refund(bought, now, 100)
+    refund(bought, now, 100, key="dp_1", kind="DISPUTE")
+    crowded = parts()
+
+    refund(bought, now, 0, after=1)
+
+    assert crowded == [(40, 0, 0, 60), (0, 0, 0, 0)]
+    assert parts() == [(0, 0, 0, 0), (40, 0, 0, 60)]
+    assert state(bought) == (0, 0, 60)
+
+
+def test_what_one_refund_gives_back_pays_what_the_other_owes(bought, now):
+    spend(bought, now, 60)
+    refund(bought, now, 40)
+    refund(bought, now, 60, key="re_2")
+
+    refund(bought, now, 0, after=1)
+
+    assert parts() == [(0, 0, 0, 0), (40, 0, 0, 20)]
+    assert state(bought) == (0, 0, 20)
+
+
+def test_what_lapsed_for_one_refund_lapses_for_the_other_when_that_fails(lapsed, now):
+    refund(lapsed, now + HOUR, 60)
+    refund(lapsed, now + HOUR, 40, key="re_2")
+
+    refund(lapsed, now + HOUR, 0, after=1)
+
+    assert parts() == [(0, 0, 0, 0), (0, 0, 40, 0)]
+    assert state(lapsed) == (0, 0, 0)
+
+
+def test_what_comes_back_to_a_voided_grant_is_void(bought, now):
+    spend(bought, now, 60)
+    refund(bought, now, 40)
+    void_grant(grant=bought.grants.get(), actor="user:1", memo="Given in error", now=now)
+
+    refund(bought, now, 0, after=1)
+
+    assert state(bought) == (0, 0, 0)
+    assert kinds(bought)[2:] == [("REFUND", -40), ("REINSTATE", 40), ("VOID", -40)]

@@ -26,7 +26,7 @@ STEPS_BETWEEN_CHECKS = 100
 STATE = (
     "SELECT balance, held, owed, entry_count, head FROM credits_account ORDER BY id",
     "SELECT account_id, remaining, held, booked_at, voided_at FROM credits_grant ORDER BY id",
-    "SELECT account_id, asked, taken, owed FROM credits_reversal ORDER BY id",
+    "SELECT account_id, asked, taken, paid, lapsed, owed FROM credits_reversal ORDER BY id",
     "SELECT id, status, settled, lent FROM credits_hold ORDER BY id",
 )
 
@@ -217,7 +217,7 @@ class Simulation:
             lambda: (
                 void_grant(grant=grants[number], actor="user:1", memo="simulated", now=self.now).voided_at is not None
             ),
-            lambda: model.void(model.heaps[number]),
+            lambda: model.void(model.heaps[number], self.now),
             says=True,
         )
 
@@ -329,8 +329,9 @@ class Simulation:
                     for owner, left, held, booked, voided in grants if owner == account.pk] == [
                 (heap.remaining, heap.held, heap.begun, heap.voided) for heap in model.heaps
             ]  # fmt: skip
+            assert model.broken_laws() == []
             assert [row[1:] for row in reversals if row[0] == account.pk] == [
-                (each.asked, each.taken, each.owed) for each in model.take_backs
+                (each.asked, each.own + each.paid, each.paid, each.lost, each.owed) for each in model.take_backs
             ]
         claims = {claim.id: (model, claim) for model in models for claim in model.claims.values()}
         assert {rows.read_id(id_) for id_, *_ in holds} == claims.keys()

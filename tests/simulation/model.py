@@ -28,7 +28,7 @@ class NoSession(Exception):
 
 @dataclass(eq=False)
 class Heap:
-    """A grant and what has become of it."""
+    """A grant and what has become of it. ``lost`` has lapsed or was voided."""
 
     source: str
     amount: int
@@ -38,6 +38,7 @@ class Heap:
     begun: bool = False
     voided: bool = False
     free: int = 0
+    lost: int = 0
     claims: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -65,15 +66,24 @@ class Claim:
 
 @dataclass(eq=False)
 class TakeBack:
-    """A refund or dispute of one source."""
+    """
+    A refund or dispute of one source: what was taken of its own heap, what others paid for it, what had been
+    lost already, and what is owed.
+    """
 
     key: str
     source: str
     kind: str
     asked: int
     as_of: datetime
-    taken: int = 0
+    own: int = 0
+    paid: int = 0
+    lost: int = 0
     owed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.own + self.paid + self.lost + self.owed
 
 
 class Model:
@@ -109,8 +119,7 @@ class Model:
         self.heaps.append(heap)
         self._begin(heap, now)
         self._lapse(heap, now)
-        for take_back in self._all_of(heap.source):
-            self._follow(take_back, heap, now)
+        self._follow(heap, now)
 
     def take(self, amount: int) -> None:
         """Spend at once."""
@@ -150,8 +159,12 @@ class Model:
             return True
         return False
 
-    def void(self, heap: Heap) -> None:
-        heap.voided, heap.free = True, 0
+    def void(self, heap: Heap, now: datetime) -> None:
+        if not heap.begun and not heap.voided:
+            heap.lost = heap.amount
+        heap.voided = True
+        self._lapse(heap, now)
+        self._follow(heap, now)
 
     def hear(self, news: TakeBack, now: datetime) -> None:
         """Of a refund or dispute: what it comes to all told. Older news is passed over."""
@@ -164,32 +177,53 @@ class Model:
         known.asked, known.as_of = news.asked, news.as_of
         for heap in self.heaps:
             if heap.source == known.source:
-                self._follow(known, heap, now)
+                self._follow(heap, now)
                 break
 
-    def _follow(self, take_back: TakeBack, heap: Heap, now: datetime) -> None:
-        """All of them together never take more than the grant gave. What is free goes first, the rest is owed."""
-        others = sum(each.taken + each.owed for each in self._all_of(heap.source) if each is not take_back)
-        more = min(take_back.asked, heap.amount - others) - take_back.taken - take_back.owed
-        if more >= 0:
-            taken = min(more, heap.free)
-            heap.free -= taken
-            take_back.taken += taken
-            take_back.owed += more - taken
-            return
-        forgiven = min(take_back.owed, -more)
-        take_back.owed -= forgiven
-        back = -more - forgiven
-        take_back.taken -= back
-        self._put_back(heap, back, now)
+    def broken_laws(self) -> list[str]:
+        """What refunds and disputes of a heap must never come to, however it came about."""
+        broken = []
+        for heap in self.heaps:
+            all_of = self._all_of(heap.source)
+            if sum(each.total for each in all_of) != min(sum(each.asked for each in all_of), heap.amount):
+                broken.append(f"{heap.source}: less is reversed than is asked and was given, or more")
+            if any(each.owed for each in all_of) and (heap.free or sum(each.lost for each in all_of) != heap.lost):
+                broken.append(f"{heap.source}: what was never spent is owed")
+        return broken
 
-    def _put_back(self, heap: Heap, amount: int, now: datetime) -> None:
-        """Into its grant; what that cannot have, because it is over or full or has not begun, as a new grant."""
-        is_open = heap.begun and not heap.voided and heap.expires > now
-        same = min(amount, heap.amount - heap.remaining) if is_open else 0
-        heap.free += same
-        if amount > same:
-            self.give(Heap("", amount - same, effective=now), now)
+    def _follow(self, heap: Heap, now: datetime) -> None:
+        """
+        First whoever asks for less gives up the rest, then the oldest may ask for more, all of them no more
+        than the heap was. What lies free goes first, then what is lost already, and only the rest is owed.
+        """
+        all_of = self._all_of(heap.source)
+        for each in all_of:
+            self._give_up(each, heap, max(0, each.total - each.asked), now)
+        for each in all_of:
+            more = min(each.asked - each.total, heap.amount - sum(other.total for other in all_of))
+            own = min(more, heap.free)
+            heap.free -= own
+            each.own += own
+            each.owed += more - own
+        for each in all_of:
+            lost = min(each.owed, heap.lost - sum(other.lost for other in all_of))
+            each.owed -= lost
+            each.lost += lost
+
+    def _give_up(self, take_back: TakeBack, heap: Heap, amount: int, now: datetime) -> None:
+        """What others paid, and what an expired heap cannot have back, is given as a new heap that stays."""
+        back = {}
+        for name in ("owed", "paid", "lost", "own"):
+            back[name] = min(amount, getattr(take_back, name))
+            setattr(take_back, name, getattr(take_back, name) - back[name])
+            amount -= back[name]
+        if heap.voided or heap.expires > now:
+            heap.free += back.pop("own")
+            self._pay(heap, self._all_of(heap.source))
+            self._lapse(heap, now)
+        anew = back["paid"] + back.get("own", 0)
+        if anew:
+            self.give(Heap("", anew, effective=now), now)
 
     def _begin(self, heap: Heap, now: datetime) -> None:
         if not heap.begun and not heap.voided and heap.effective <= now:
@@ -202,10 +236,14 @@ class Model:
             paid = min(heap.free, take_back.owed)
             heap.free -= paid
             take_back.owed -= paid
-            take_back.taken += paid
+            if take_back.source == heap.source:
+                take_back.own += paid
+            else:
+                take_back.paid += paid
 
     def _lapse(self, heap: Heap, now: datetime) -> None:
         if heap.voided or heap.expires <= now:
+            heap.lost += heap.free
             heap.free = 0
 
     def _free(self, claim: Claim, cost: int, now: datetime) -> None:
