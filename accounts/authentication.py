@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from accounts import keys, tokens
 from accounts.errors import InvalidApiKey, InvalidAuthHeader, MissingToken, Unauthenticated
 from accounts.models import User
-from accounts.services import Principal, principal_of_key, principal_of_person
+from accounts.principals import Principal, principal_of_key, principal_of_person
 
 HEADERS = frozenset({"authorization", "x-api-key", "x-user-id", "x-proxy-secret"})
 RAW_HEADERS = {name.encode(): name for name in HEADERS}

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 
 from accounts.errors import PermissionDenied, Unauthenticated
 from accounts.models import ApiKey
-from accounts.services import Principal
+from accounts.principals import Principal
 
 if TYPE_CHECKING:  # The settings name this module, so views cannot be imported before it.
     from rest_framework.views import APIView

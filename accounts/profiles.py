@@ -13,7 +13,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from accounts.models import Customer, User
-from accounts.services import provision_user
+from accounts.provisioning import provision_user
 
 logger = logging.getLogger(__name__)
 

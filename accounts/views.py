@@ -14,6 +14,7 @@ from accounts.errors import ApiKeyNotFound, PermissionDenied
 from accounts.models import ApiKey
 from accounts.pagination import PageNumberPagination
 from accounts.permissions import principal_of
+from accounts.principals import Principal
 from accounts.serializers import ApiKeySerializer, CreatedApiKeySerializer, NewApiKeySerializer
 from accounts.strict import StrictView
 
@@ -65,7 +66,7 @@ class KeyListView(OwnKeys):
         return Response({"key": text, **ApiKeySerializer(key).data}, status=status.HTTP_201_CREATED)
 
 
-def refuse_more_than_own(principal: services.Principal, terms: dict[str, Any]) -> None:
+def refuse_more_than_own(principal: Principal, terms: dict[str, Any]) -> None:
     """:raises PermissionDenied: if the new key could do what ``principal`` itself cannot"""
     if beyond := sorted(set(terms["scopes"]) - principal.scopes):
         raise PermissionDenied(f"This credential cannot give away scopes that it lacks: {', '.join(beyond)}.")

@@ -7,7 +7,7 @@ from django.utils import timezone
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from accounts import services
+from accounts import principals
 from accounts.requests import accept_request_id
 from ai import providers
 from ai.authentication import authenticate
@@ -60,9 +60,9 @@ async def _check_caller(request: Request) -> None:
     """
     credential = await authenticate(request.scope)
     if credential.key_digest:
-        await in_database(services.principal_of_key, credential.key_digest, now=timezone.now())
+        await in_database(principals.principal_of_key, credential.key_digest, now=timezone.now())
     else:
-        await in_database(services.principal_of_person, credential.external_id, impersonated=credential.impersonated)
+        await in_database(principals.principal_of_person, credential.external_id, impersonated=credential.impersonated)
 
 
 async def _list(output_modalities: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.authentication import Credential
-from accounts.services import provision_user
+from accounts.provisioning import provision_user
 from ai.http import invalid
 from ai.protocols.base import Wanted
 from ai.threads import in_database

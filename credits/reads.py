@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Customer
-from accounts.services import Principal
+from accounts.principals import Principal
 from accounts.strict import StrictView
 from credits.filters import Filter
 

@@ -10,7 +10,9 @@ from django.db import IntegrityError, connection
 
 from accounts import keys
 from accounts.models import ApiKey, Customer, Membership, User
-from accounts.services import create_key, principal_of_person, provision_user, revoke_key
+from accounts.principals import principal_of_person
+from accounts.provisioning import provision_user
+from accounts.services import create_key, revoke_key
 from tests import factories
 
 

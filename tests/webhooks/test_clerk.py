@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from accounts.errors import Suspended
 from accounts.models import Customer, User
-from accounts.services import principal_of_person, provision_user
+from accounts.principals import principal_of_person
+from accounts.provisioning import provision_user
 from credits.services import account_of
 from tests import factories
 from tests.webhooks.conformance import EVENT_ID, SECRET, TYPE, SourceConformance, at_once
