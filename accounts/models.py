@@ -9,6 +9,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts import zones
+from accounts.limits import Limited, limits_of
 
 
 class UserManager(BaseUserManager["User"]):
@@ -79,7 +80,7 @@ class CustomerManager(models.Manager["Customer"]):
         return customer
 
 
-class Customer(models.Model):
+class Customer(Limited):
     """Who pays: a person or a team. Owns accounts, keys and usage."""
 
     class Kind(models.TextChoices):
@@ -108,12 +109,18 @@ class Customer(models.Model):
         max_length=64, choices=zones.choices, default=zones.UTC, help_text="Where the days of its usage begin."
     )
     suspended_at = models.DateTimeField(null=True, blank=True, help_text="Set while the customer may spend nothing.")
+    suspended_by = models.CharField(max_length=100, blank=True, editable=False, help_text="user:…, or system.")
+    suspended_reason = models.CharField(max_length=200, blank=True)
+    closed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Set when the team was given up; its books stay."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[CustomerManager] = CustomerManager()
 
     class Meta:
         constraints = [
+            *limits_of("customer"),
             models.CheckConstraint(
                 condition=Q(kind="PERSONAL", user__isnull=False) | Q(kind="TEAM", user__isnull=True),
                 name="customer_is_one_persons_or_a_teams",
@@ -142,13 +149,49 @@ class Membership(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["customer", "user"], name="membership_once_per_customer_and_user"),
+            models.UniqueConstraint(
+                fields=["customer"], condition=Q(role="OWNER"), name="membership_of_one_owner_per_customer"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.user}, {self.role} of {self.customer}"
 
 
-class ApiKey(models.Model):
+class Invitation(models.Model):
+    """A team asks somebody to join, by e-mail. It ends once: accepted, declined or revoked, or with its time."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField(help_text="In lower case. Only who has this address, verified, may accept.")
+    role = models.CharField(max_length=10, choices=Membership.Role)
+    digest = models.CharField(max_length=64, unique=True, editable=False, help_text="Of the token that was sent.")
+    invited_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    sent_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    declined_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    #: Neither accepted, declined nor revoked; its time may be over all the same.
+    OPEN: ClassVar[Q] = Q(accepted_at=None, declined_at=None, revoked_at=None)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "email"],
+                condition=Q(accepted_at=None, declined_at=None, revoked_at=None),
+                name="invitation_open_once_per_customer_and_address",
+            ),
+            models.CheckConstraint(condition=~Q(role="OWNER"), name="invitation_makes_no_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Invitation {self.pk} to {self.customer}"
+
+
+class ApiKey(Limited):
     """A customer's credential. Its text is shown once; the database keeps a digest (see ``accounts.keys``)."""
 
     class Mode(models.TextChoices):
@@ -167,8 +210,23 @@ class ApiKey(models.Model):
     digest = models.CharField(max_length=64, unique=True, editable=False)
     last_four = models.CharField(max_length=4, editable=False)
     scopes = models.CharField(max_length=100, default="ai read", help_text="Words with a space between them.")
+    allowed_models = models.TextField(
+        blank=True, default="", help_text="Patterns such as openai/*, with a space between them; empty for all."
+    )
+    allowed_features = models.TextField(
+        blank=True, default="", help_text="Such as ai_text_chat, with a space between them; empty for all."
+    )
+    allowed_addresses = models.TextField(
+        blank=True, default="", help_text="Networks such as 10.0.0.0/8, with a space between them; empty for all."
+    )
+    metadata = models.JSONField(default=dict, blank=True, help_text="The customer's own notes, as names and texts.")
+    replaced_by = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="replaces"
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_by = models.CharField(max_length=100, blank=True, editable=False, help_text="user:…, key:…, or system.")
+    leaked_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it was found in public.")
     last_used_at = models.DateTimeField(null=True, blank=True, help_text="Written at most once a minute.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -177,6 +235,7 @@ class ApiKey(models.Model):
         verbose_name_plural = "API keys"
         ordering = ["-id"]
         constraints = [
+            *limits_of("api_key"),
             models.CheckConstraint(
                 condition=Q(expires_at=None) | Q(expires_at__gt=F("created_at")),
                 name="api_key_expires_after_it_was_made",
@@ -189,6 +248,25 @@ class ApiKey(models.Model):
     @property
     def masked(self) -> str:
         return f"ppd_{self.mode}_…{self.last_four}"
+
+
+class AuditEntry(models.Model):
+    """Who did what to a customer's people and keys. Written with the change, never changed."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="audit_entries", db_index=False)
+    actor = models.CharField(max_length=100, help_text="user:…, key:…, system.")
+    action = models.CharField(max_length=50, help_text="Such as key.revoked.")
+    subject = models.CharField(max_length=100, help_text="What it was done to, such as key:7.")
+    details = models.JSONField(default=dict, help_text="What changed, without secrets and addresses.")
+    created_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["customer", "-id"], name="audit_entry_of_customer")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.subject}"
 
 
 class IdempotentRequest(models.Model):

@@ -17,6 +17,7 @@ from accounts.models import Customer
 class Currency(models.TextChoices):
     CREDITS = "credits"
     USDC = "usdc"
+    TEST = "test", "test credits"
 
 
 class Account(models.Model):

@@ -1,0 +1,41 @@
+"""The limits that a customer sets itself or a key, or an operator sets a customer."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class Limited(models.Model):
+    """What may be asked of it at most. Empty is without a limit of its own."""
+
+    class Period(models.TextChoices):
+        DAY = "DAY"
+        WEEK = "WEEK"
+        MONTH = "MONTH"
+
+    budget = models.BigIntegerField(
+        null=True, blank=True, help_text="Units (10⁻⁷) of what it spends, that it may spend in each period."
+    )
+    budget_period = models.CharField(max_length=5, choices=Period, blank=True, default="")
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    concurrent_calls = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+def limits_of(name: str) -> list[models.CheckConstraint]:
+    """What the database checks of a ``Limited`` that it calls ``name``."""
+    return [
+        models.CheckConstraint(
+            condition=Q(budget=None, budget_period="")
+            | Q(budget__isnull=False, budget__gt=0, budget_period__in=Limited.Period.values),
+            name=f"{name}_budget_has_a_period",
+        ),
+        models.CheckConstraint(
+            condition=(Q(requests_per_minute=None) | Q(requests_per_minute__gt=0))
+            & (Q(tokens_per_minute=None) | Q(tokens_per_minute__gt=0))
+            & (Q(concurrent_calls=None) | Q(concurrent_calls__gt=0)),
+            name=f"{name}_limits_allow_something",
+        ),
+    ]
