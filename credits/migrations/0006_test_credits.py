@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('credits', '0004_seals_of_days'),
+        ('credits', '0005_what_lapsed_is_not_owed'),
     ]
 
     operations = [
