@@ -7,11 +7,10 @@ resolves it for the REST API. Sessions are for the admin alone.
 """
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -19,14 +18,15 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import keys, tokens
-from accounts.errors import InvalidApiKey, InvalidAuthHeader, MissingToken, Unauthenticated
+from accounts import addresses, keys, tokens
+from accounts.errors import CustomerNotFound, InvalidApiKey, InvalidAuthHeader, MissingToken, Unauthenticated
 from accounts.models import User
 from accounts.principals import Principal, principal_of_key, principal_of_person
 
-HEADERS = frozenset({"authorization", "x-api-key", "x-user-id", "x-proxy-secret"})
+HEADERS = frozenset({"authorization", "x-api-key", "x-user-id", "x-proxy-secret", "x-customer-id", "x-forwarded-for"})
 RAW_HEADERS = {name.encode(): name for name in HEADERS}
 META_HEADERS = {name: "HTTP_" + name.upper().replace("-", "_") for name in HEADERS}
+CUSTOMER_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 CHALLENGE = 'Bearer realm="prepaid"'
 
 
@@ -35,12 +35,15 @@ class Credential:
     """
     Who asks, before the database is asked: the digest of an API key, or a user's id at the identity provider.
 
-    ``impersonated``: an operator acts in the user's name, and may look but not spend.
+    ``impersonated``: an operator acts in the user's name, and may look but not spend. ``customer_id`` is whom
+    they choose to act for, if they say so; ``address`` where they ask from, as far as that is known.
     """
 
     key_digest: str = ""
     external_id: str = ""
     impersonated: bool = False
+    customer_id: int | None = None
+    address: str = ""
 
 
 def credential_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -63,7 +66,18 @@ def read_credential(headers: Mapping[str, str], peer: str, *, now: datetime) -> 
     ``needs_network``; otherwise it costs microseconds.
 
     :raises Unauthenticated: if there is no credential or it cannot be good
+    :raises CustomerNotFound: if ``X-Customer-Id`` can be nobody's
     """
+    credential = _of_headers(headers, peer, now)
+    hops = headers.get("x-forwarded-for", "")
+    return replace(
+        credential,
+        customer_id=_chosen_customer(headers.get("x-customer-id")),
+        address=addresses.client_address(peer, hops, settings.TRUSTED_HOPS),
+    )
+
+
+def _of_headers(headers: Mapping[str, str], peer: str, now: datetime) -> Credential:
     authorization = headers.get("authorization")
     if authorization is not None:
         return _of_bearer(authorization, now)
@@ -74,6 +88,14 @@ def read_credential(headers: Mapping[str, str], peer: str, *, now: datetime) -> 
     if user_id is not None and _is_trusted_proxy(peer, headers.get("x-proxy-secret", "")):
         return _of_forwarded(user_id.strip())
     raise Unauthenticated
+
+
+def _chosen_customer(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not CUSTOMER_ID.fullmatch(text):
+        raise CustomerNotFound
+    return int(text)
 
 
 def needs_network(headers: Mapping[str, str], *, now: datetime) -> bool:
@@ -118,26 +140,26 @@ def _of_forwarded(user_id: str) -> Credential:
 
 def _is_trusted_proxy(peer: str, secret: str) -> bool:
     """Whether a proxy that the operator named speaks: both its address and its secret must be right."""
-    networks = _networks(tuple(settings.TRUSTED_PROXY_NETWORKS))
-    if not networks or not settings.TRUSTED_PROXY_SECRET:
+    if not settings.TRUSTED_PROXY_NETWORKS or not settings.TRUSTED_PROXY_SECRET:
         return False
     if not hmac.compare_digest(secret.encode(), settings.TRUSTED_PROXY_SECRET.encode()):
         return False
-    address = _address(peer)
-    return address is not None and any(address in network for network in networks)
+    return addresses.is_within(peer, settings.TRUSTED_PROXY_NETWORKS)
 
 
-@lru_cache(maxsize=4)
-def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(text) for text in texts)
+def resolve(credential: Credential, *, now: datetime) -> Principal:
+    """
+    Ask the database who ``credential`` is.
 
-
-def _address(peer: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        return None
-    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+    :raises PrepaidError: if they are unknown, or may do nothing now, or nothing for whom they chose
+    """
+    if credential.key_digest:
+        return principal_of_key(
+            credential.key_digest, customer_id=credential.customer_id, address=credential.address, now=now
+        )
+    return principal_of_person(
+        credential.external_id, customer_id=credential.customer_id, impersonated=credential.impersonated
+    )
 
 
 class CredentialAuthentication(BaseAuthentication):
@@ -154,6 +176,4 @@ class CredentialAuthentication(BaseAuthentication):
         return CHALLENGE
 
     def principal_of(self, credential: Credential, now: datetime) -> Principal:
-        if credential.key_digest:
-            return principal_of_key(credential.key_digest, now=now)
-        return principal_of_person(credential.external_id, impersonated=credential.impersonated)
+        return resolve(credential, now=now)

@@ -172,6 +172,34 @@ class Suspended(PermissionDenied):
     message = "This customer or user is suspended. Contact the operator."
 
 
+class ModelNotAllowed(PermissionDenied):
+    """403: the key is for other models. The message does not list them."""
+
+    code = "model_not_allowed"
+    message = "This key is not for that model."
+
+
+class FeatureNotAllowed(PermissionDenied):
+    """403: the key is for other features."""
+
+    code = "feature_not_allowed"
+    message = "This key is not for that feature."
+
+
+class AddressNotAllowed(PermissionDenied):
+    """403: the key is good, but not from here."""
+
+    code = "address_not_allowed"
+    message = "This key may not be used from this address."
+
+
+class CustomerNotFound(NotFound):
+    """404: there is no such customer, or the caller is no member of it."""
+
+    code = "customer_not_found"
+    message = "There is no such customer. GET /api/customers lists yours."
+
+
 class ApiKeyNotFound(NotFound):
     code = "api_key_not_found"
     message = "There is no such API key. GET /api/keys lists yours."

@@ -7,12 +7,14 @@ from django.utils import timezone
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from accounts import principals
+from accounts.authentication import resolve
+from accounts.principals import Principal
 from accounts.requests import accept_request_id
 from ai import providers
 from ai.authentication import authenticate
 from ai.http import invalid
 from ai.threads import in_database, in_thread
+from billing import permits
 
 LIST_LIFETIME_SECONDS = 60
 MODALITIES = {"", "all", "audio", "embeddings", "image", "text", "video"}
@@ -21,13 +23,13 @@ _kept: dict[str, tuple[float, list[dict[str, Any]]]] = {}
 
 async def models(request: Request) -> Response:
     """OpenAI's and OpenRouter's list: the provider's entries, each with the keys that OpenAI's clients read."""
-    await _check_caller(request)
+    caller = await _caller(request)
     modality = request.query_params.get("output_modalities", "")
     if modality not in MODALITIES:
         raise invalid(
             "query.output_modalities", f"Choose one of {', '.join(sorted(MODALITIES - {''}))}.", "INVALID_CHOICE"
         )
-    listed = await _list(modality)
+    listed = allowed_to(caller, await _list(modality))
     data = [
         {
             **model,
@@ -42,27 +44,25 @@ async def models(request: Request) -> Response:
 
 async def openrouter_models(request: Request) -> Response:
     """The first original's list for its model picker: ``{models: [{id, label}]}``."""
-    await _check_caller(request)
+    caller = await _caller(request)
     unknown = next((name for name in request.query_params if name != "capability"), None)
     if unknown is not None:
         raise invalid("query", f'Unrecognized key: "{unknown[:100]}"', "UNRECOGNIZED_KEYS")
     capability = request.query_params.get("capability", "")
     if capability not in {"", "image", "text"}:
         raise invalid("query.capability", "capability is image or text.", "INVALID_CHOICE")
-    listed = await _list(capability)
+    listed = allowed_to(caller, await _list(capability))
     options = [{"id": model["id"], "label": model.get("name") or model["id"]} for model in listed if model.get("id")]
     return _answer(request, {"models": options})
 
 
-async def _check_caller(request: Request) -> None:
+async def _caller(request: Request) -> Principal:
     """
-    :raises PrepaidError: if the caller is unknown, revoked, expired or suspended
+    Return who asks.
+
+    :raises PrepaidError: if they are unknown, revoked, expired or suspended
     """
-    credential = await authenticate(request.scope)
-    if credential.key_digest:
-        await in_database(principals.principal_of_key, credential.key_digest, now=timezone.now())
-    else:
-        await in_database(principals.principal_of_person, credential.external_id, impersonated=credential.impersonated)
+    return await in_database(resolve, await authenticate(request.scope), now=timezone.now())
 
 
 async def _list(output_modalities: str) -> list[dict[str, Any]]:
@@ -72,6 +72,14 @@ async def _list(output_modalities: str) -> list[dict[str, Any]]:
         listed = await in_thread(providers.current().models, **filters)
         kept = _kept[output_modalities] = (time.monotonic() + LIST_LIFETIME_SECONDS, listed)
     return kept[1]
+
+
+def allowed_to(caller: Principal, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the models that the caller's key is for."""
+    patterns = caller.api_key.allowed_models if caller.api_key is not None else ""
+    if not patterns:
+        return listed
+    return [model for model in listed if permits.model_is_allowed(patterns, str(model.get("id", "")))]
 
 
 def _answer(request: Request, body: dict[str, Any]) -> Response:

@@ -20,6 +20,7 @@ from ai.threads import in_database
 from billing import batch
 from billing.batch import Admit, Conclude, Identify, UnknownPerson
 from billing.calls import Call, Receipt, Report
+from billing.permits import models_named
 from credits.group_commit import GroupCommit
 from credits.services import new_hold_id
 
@@ -67,6 +68,9 @@ class Desk:
             model=wanted.model,
             streamed=wanted.streamed,
             impersonated=credential.impersonated,
+            customer_id=credential.customer_id,
+            address=credential.address,
+            named_models=models_named(wanted.model, wanted.payload),
             lifetime=timedelta(seconds=settings.HOLD_LIFETIME_SECONDS),
         )
         try:

@@ -17,7 +17,7 @@ from django.db import transaction
 
 from accounts.errors import InvalidApiKey, PermissionDenied, PrepaidError
 from billing import days, lookup
-from billing.admission import Caller, decide
+from billing.admission import NOBODY, Asked, Caller, decide
 from billing.calls import Call, Ending, Receipt, Report
 from billing.pricing import Terms, charge
 from credits import rows
@@ -33,8 +33,9 @@ class Admit:
     """
     Ask for ``quantity`` of ``feature``. Its outcome is a ``Call``, or the refusal.
 
-    One of ``key_digest`` and ``external_id`` says who asks. With ``session_id`` the call is paid from that
-    session hold instead of the account.
+    One of ``key_digest`` and ``external_id`` says who asks, ``customer_id`` for whom if they choose,
+    ``named_models`` every model that may answer. With ``session_id`` the call is paid from that session hold
+    instead of the account.
     """
 
     hold_id: str
@@ -49,6 +50,13 @@ class Admit:
     streamed: bool
     lifetime: timedelta
     session_id: str | None = None
+    customer_id: int | None = None
+    address: str = ""
+    named_models: tuple[str, ...] = ()
+
+    @property
+    def who(self) -> lookup.Who:
+        return (self.key_digest, 0) if self.key_digest else (self.external_id, self.customer_id or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,7 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
     with transaction.atomic():
         asking, prices = _look_up(admissions, now)
         books = Books.open(
-            {caller.account_id for caller in asking.values()}
+            {caller.account_id for caller in asking.values() if caller.account_id != NOBODY}
             | {conclusion.call.account_id for conclusion in conclusions},
             {conclusion.call.hold_id for conclusion in conclusions} | _sessions(admissions, conclusions),
             now=now,
@@ -106,7 +114,7 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
 
         admitted = _admitted_before(admissions) if again else {}
         for admission in admissions:
-            caller = asking.get(admission.key_digest or admission.external_id)
+            caller = asking.get(admission.who)
             terms = prices.get(admission.feature)
             outcomes[id(admission)] = admitted.get(admission.hold_id) or _admit(books, admission, caller, terms, now)
 
@@ -135,12 +143,12 @@ def _sessions(admissions: Sequence[Admit], conclusions: Sequence[Conclude]) -> s
     return {id_ for id_ in ids if id_ is not None}
 
 
-def _look_up(admissions: Sequence[Admit], now: datetime) -> tuple[dict[str, Caller], dict[str, Terms]]:
+def _look_up(admissions: Sequence[Admit], now: datetime) -> tuple[dict[lookup.Who, Caller], dict[str, Terms]]:
     if not admissions:
         return {}, {}
     digests = {admission.key_digest for admission in admissions} - {""}
-    external_ids = {admission.external_id for admission in admissions} - {""}
-    return lookup.read(digests, external_ids, now=now)
+    people = {admission.who for admission in admissions if not admission.key_digest}
+    return lookup.read(digests, people, now=now)
 
 
 def _admit(
@@ -150,9 +158,15 @@ def _admit(
         return InvalidApiKey() if admission.key_digest else UnknownPerson()
     if admission.impersonated:
         return PermissionDenied("Whoever acts in another's name may look, but not spend.")
+    asked = Asked(
+        models=admission.named_models or (admission.model,),
+        feature=admission.feature,
+        address=admission.address,
+        customer_id=admission.customer_id,
+    )
     try:
-        available = books.available(caller.account_id, admission.session_id)
-        amount = decide(caller, terms, quantity=admission.quantity, available=available, now=now)
+        available = 0 if caller.customer_id == NOBODY else books.available(caller.account_id, admission.session_id)
+        amount = decide(caller, terms, asked=asked, quantity=admission.quantity, available=available, now=now)
     except PrepaidError as refusal:
         return refusal
     assert terms is not None, "a feature without a price is refused"

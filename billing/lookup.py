@@ -3,59 +3,79 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from billing.admission import Caller
+from accounts.models import ApiKey
+from accounts.roles import scopes_of
+from accounts.zones import UTC
+from billing.admission import NOBODY, Caller
 from billing.pricing import Terms
 from billing.services import AT, PRICES_IN_FORCE, terms_of
 from credits import rows
-from credits.models import Account
+from credits.models import Account, Currency
 
 #: ``last_used_at`` is written at most this often, so that a busy key is not a hot row.
 LAST_USED_STEP = timedelta(minutes=1)
 
 DIGEST = (("digest", rows.TEXT),)
-EXTERNAL_ID = (("external_id", rows.TEXT),)
+PERSON = (("external_id", rows.TEXT), ("customer_id", rows.BIGINT))
 LAST_USED = (("id", rows.BIGINT), ("last_used_at", rows.INSTANT))
 
 KEYS = """
-    SELECT rows.digest, customer.id, account.id, key.id, NULL, key.mode, key.scopes, person.is_active,
-           customer.suspended_at, key.expires_at, key.revoked_at, key.last_used_at, customer.time_zone
+    SELECT rows.digest, 0, customer.id, account.id, key.id, NULL, key.mode, key.scopes, person.is_active,
+           customer.suspended_at, key.expires_at, key.revoked_at, key.last_used_at, customer.time_zone,
+           key.allowed_models, key.allowed_features, key.allowed_addresses
     FROM {rows}
     JOIN accounts_apikey key ON key.digest = rows.digest
     JOIN accounts_customer customer ON customer.id = key.customer_id
     LEFT JOIN accounts_user person ON person.id = COALESCE(customer.user_id, key.created_by_id)
-    LEFT JOIN credits_account account ON account.customer_id = customer.id AND account.currency = 'credits'
+    LEFT JOIN credits_account account ON account.customer_id = customer.id
+         AND account.currency = CASE key.mode WHEN 'test' THEN 'test' ELSE 'credits' END
 """
+# Whom they are no member of is there without a customer: they exist, and what they chose does not, for them.
 PEOPLE = """
-    SELECT rows.external_id, customer.id, account.id, NULL, person.id, 'live', '', person.is_active,
-           customer.suspended_at, NULL, NULL, NULL, customer.time_zone
+    SELECT rows.external_id, COALESCE(rows.customer_id, 0), customer.id, account.id, NULL, person.id, 'live',
+           member.role, person.is_active, customer.suspended_at, NULL, NULL, NULL, customer.time_zone, '', '', ''
     FROM {rows}
     JOIN accounts_user person ON person.external_id = rows.external_id
-    JOIN accounts_customer customer ON customer.user_id = person.id
+    LEFT JOIN accounts_customer own ON own.user_id = person.id
+    LEFT JOIN accounts_membership member ON member.user_id = person.id
+         AND member.customer_id = COALESCE(rows.customer_id, own.id)
+    LEFT JOIN accounts_customer customer ON customer.id = member.customer_id
     LEFT JOIN credits_account account ON account.customer_id = customer.id AND account.currency = 'credits'
 """
+
+#: Who asks: a key's digest, or a person's external id and the customer that they choose; 0 is their own.
+Who = tuple[str, int]
 
 
 def read(
-    digests: Collection[str], external_ids: Collection[str], *, now: datetime
-) -> tuple[dict[str, Caller], dict[str, Terms]]:
+    digests: Collection[str], people: Collection[Who], *, now: datetime
+) -> tuple[dict[Who, Caller], dict[str, Terms]]:
     """
-    Return the callers by key digest or external id, and the price of each feature.
+    Return the callers by who asks, and the price of each feature.
 
-    Whom nobody knows is missing. A customer that has no account yet gets an empty one.
+    Whom nobody knows is missing; who is no member of the customer that they choose has none (id 0). A customer
+    that has no account yet gets an empty one.
     """
     queries: list[rows.Query] = [(PRICES_IN_FORCE, AT, [{"instant": now}])]
     if digests:
         queries.append((KEYS, DIGEST, [{"digest": digest} for digest in digests]))
-    if external_ids:
-        queries.append((PEOPLE, EXTERNAL_ID, [{"external_id": id_} for id_ in external_ids]))
-    prices, *people = rows.select_all(*queries)
-    found = [row for part in people for row in part]
+    if people:
+        asking = [{"external_id": external_id, "customer_id": chosen or None} for external_id, chosen in people]
+        queries.append((PEOPLE, PERSON, asking))
+    prices, *found_people = rows.select_all(*queries)
+    found = [row for part in found_people for row in part]
 
-    unopened = {row[1] for row in found if row[2] is None}
+    unopened = {(row[2], row[6]) for row in found if row[2] is not None and row[3] is None}
     if unopened:
-        Account.objects.bulk_create([Account(customer_id=id_) for id_ in sorted(unopened)], ignore_conflicts=True)
-        return read(digests, external_ids, now=now)
-    return {row[0]: _caller(*row[1:]) for row in found}, terms_of(prices)
+        accounts = [Account(customer_id=id_, currency=currency_of(mode)) for id_, mode in sorted(unopened)]
+        Account.objects.bulk_create(accounts, ignore_conflicts=True)
+        return read(digests, people, now=now)
+    return {(row[0], row[1]): _caller(*row[2:]) for row in found}, terms_of(prices)
+
+
+def currency_of(mode: str) -> str:
+    """What a key of ``mode`` spends."""
+    return Currency.TEST.value if mode == ApiKey.Mode.TEST else Currency.CREDITS.value
 
 
 def mark_used(callers: Iterable[Caller], *, now: datetime) -> rows.Change:
@@ -69,31 +89,41 @@ def mark_used(callers: Iterable[Caller], *, now: datetime) -> rows.Change:
 
 
 def _caller(
-    customer_id: int,
-    account_id: int,
+    customer_id: int | None,
+    account_id: int | None,
     key_id: int | None,
     user_id: int | None,
     mode: str,
-    scopes: str,
+    scopes: str | None,
     is_active: bool | None,
     suspended_at: datetime | None,
     expires_at: datetime | None,
     revoked_at: datetime | None,
     last_used_at: datetime | None,
-    time_zone: str,
+    time_zone: str | None,
+    allowed_models: str,
+    allowed_features: str,
+    allowed_addresses: str,
 ) -> Caller:
-    """Behind a team's key that nobody made there is nobody who could be inactive; SQLite's booleans are 0 and 1."""
+    """
+    Behind a team's key that nobody made there is nobody who could be inactive; SQLite's booleans are 0 and 1.
+
+    Of a person ``scopes`` is the role.
+    """
     return Caller(
-        customer_id=customer_id,
-        account_id=account_id,
+        customer_id=customer_id or NOBODY,
+        account_id=account_id or NOBODY,
         key_id=key_id,
         user_id=user_id,
         mode=mode,
-        scopes=scopes,
+        scopes=(scopes or "") if key_id is not None else " ".join(scopes_of(scopes) if scopes else ()),
         is_active=is_active is None or bool(is_active),
         suspended_at=suspended_at and rows.aware(suspended_at),
         expires_at=expires_at and rows.aware(expires_at),
         revoked_at=revoked_at and rows.aware(revoked_at),
         last_used_at=last_used_at and rows.aware(last_used_at),
-        time_zone=time_zone,
+        time_zone=time_zone or UTC,
+        allowed_models=allowed_models,
+        allowed_features=allowed_features,
+        allowed_addresses=allowed_addresses,
     )

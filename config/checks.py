@@ -63,16 +63,31 @@ def trusted_proxy_is_whole(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMe
     if secret and is_weak(secret):
         yield Error("TRUSTED_PROXY_SECRET is short, repetitive or a placeholder.", hint=RANDOM, id="prepaid.E006")
     for text in networks:
-        try:
-            everybody = ip_network(text).prefixlen == 0
-        except ValueError:
-            everybody = True
-        if everybody:
+        if not is_network_of_some(text):
             yield Error(
                 f"TRUSTED_PROXY_NETWORKS: {text!r} is not a network of proxies.",
                 hint="Name the addresses of your proxies, such as 10.0.3.0/28.",
                 id="prepaid.E007",
             )
+
+
+@register(Tags.security)
+def trusted_hops_are_networks(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    for text in settings.TRUSTED_HOPS:
+        if not is_network_of_some(text):
+            yield Error(
+                f"TRUSTED_HOPS: {text!r} is not a network of load balancers.",
+                hint="Name their addresses, such as 10.0.3.0/28: whoever is there can say where a request is from.",
+                id="prepaid.E021",
+            )
+
+
+def is_network_of_some(text: str) -> bool:
+    """Whether ``text`` is a network, and not the whole internet."""
+    try:
+        return ip_network(text).prefixlen > 0
+    except ValueError:
+        return False
 
 
 @register(Tags.security)

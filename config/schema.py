@@ -70,6 +70,12 @@ REQUEST_ID_PARAMETER: Schema = {
     "description": "1 to 128 visible ASCII characters to find this request by; made up if missing. Never a charge key.",
     "schema": {"type": "string", "maxLength": 128},
 }
+CUSTOMER_PARAMETER: Schema = {
+    "name": "X-Customer-Id",
+    "in": "header",
+    "description": "For which of your customers; your own where it is missing. `GET /api/customers` lists them.",
+    "schema": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
+}
 IF_NONE_MATCH: Schema = {
     "name": "If-None-Match",
     "in": "header",
@@ -113,6 +119,8 @@ def add_failures(result: Schema, generator: Any, request: Any, public: bool) -> 
                 for status in statuses:
                     operation["responses"].setdefault(str(status), _failure(status, FLAT_ERROR, wrong))
             operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
+            if path.startswith("/api/") and not _is_public(operation):
+                operation["parameters"].append(CUSTOMER_PARAMETER)
             if "304" in operation["responses"]:
                 operation["parameters"].append(IF_NONE_MATCH)
                 operation["responses"]["200"]["headers"] = dict(TAG_HEADER)
@@ -136,7 +144,7 @@ def _operation(route: Route) -> Schema:
         "description": route.description,
         "tags": ["AI"],
         "security": SECURITY,
-        "parameters": [*route.parameters],
+        "parameters": [*route.parameters, CUSTOMER_PARAMETER],
         "responses": {"200": answer} | {str(status): _failure(status, route.error, wrong) for status in route.failures},
     }
     if route.body is not None:

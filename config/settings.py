@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import environ
+from corsheaders.defaults import default_headers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -26,6 +27,7 @@ PORT = env.int("PORT", default=8000)
 PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOW_HEADERS = [*default_headers, "Idempotency-Key", "X-Customer-Id", "X-Hold-Id", "X-Request-Id"]
 CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Generation-Id", "X-Credits-Held", "X-Credits-Charged"]
 
 HTTPS = PUBLIC_URL.startswith("https://")
@@ -150,6 +152,7 @@ CLERK_JWKS_URL = env.str("CLERK_JWKS_URL", default="")
 CLERK_AUTHORIZED_PARTIES = env.list("CLERK_AUTHORIZED_PARTIES", default=[])
 TRUSTED_PROXY_NETWORKS = env.list("TRUSTED_PROXY_NETWORKS", default=[])
 TRUSTED_PROXY_SECRET = env.str("TRUSTED_PROXY_SECRET", default="")
+TRUSTED_HOPS = env.list("TRUSTED_HOPS", default=[])
 
 # The provider
 

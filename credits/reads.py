@@ -21,7 +21,7 @@ from credits.filters import Filter
 #: change that bears the same second may still be waiting to be committed.
 SETTLING = timedelta(minutes=1)
 
-CREDENTIAL_HEADERS = ["Authorization", "X-Api-Key", "X-User-Id"]
+CREDENTIAL_HEADERS = ["Authorization", "X-Api-Key", "X-User-Id", "X-Customer-Id"]
 NOT_MODIFIED = OpenApiResponse(description="The same as what `If-None-Match` or `If-Modified-Since` names.")
 
 
