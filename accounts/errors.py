@@ -205,6 +205,22 @@ class ApiKeyNotFound(NotFound):
     message = "There is no such API key. GET /api/keys lists yours."
 
 
+class KeyIsOver(PrepaidError):
+    """409: the key is revoked or has expired, and stays so."""
+
+    status = 409
+    code = "key_is_over"
+    message = "This API key is revoked or has expired. Create another."
+
+
+class KeyAlreadyRotated(PrepaidError):
+    """409: the key has a successor already; ``replacedBy`` names it."""
+
+    status = 409
+    code = "key_already_rotated"
+    message = "This API key has been rotated already. Rotate its successor."
+
+
 class IdempotencyKeyMissing(PrepaidError):
     """400: a request that moves money has no key by which it could be told from its repetition."""
 

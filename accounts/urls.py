@@ -1,8 +1,3 @@
-from django.urls import path
+from django.urls import URLPattern
 
-from accounts import views
-
-urlpatterns = [
-    path("keys", views.KeyListView.as_view(), name="keys"),
-    path("keys/<int:id>", views.KeyView.as_view(), name="key"),
-]
+urlpatterns: list[URLPattern] = []

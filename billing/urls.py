@@ -1,10 +1,15 @@
 from django.urls import path
 
 from billing import views
+from billing.keys import views as keys
 from billing.statements import views as statements
 from billing.usage import views as usage
 
 urlpatterns = [
+    path("keys", keys.KeyListView.as_view(), name="keys"),
+    path("keys/<int:id>", keys.KeyView.as_view(), name="key"),
+    path("keys/<int:id>/rotate", keys.RotateView.as_view(), name="key-rotation"),
+    path("keys/<int:id>/usage", keys.KeyUsageView.as_view(), name="key-usage"),
     path("credits/settings", views.SettingsView.as_view(), name="credit-settings"),
     path("credits/usage", usage.UsageView.as_view(), name="credit-usage"),
     path("credits/usage.csv", usage.UsageCsvView.as_view(), name="credit-usage-csv"),

@@ -193,6 +193,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "HoldStatus": "credits.models.Hold.Status",
+        "KeyStatus": "billing.keys.filters.STATUSES",
         "UsageStatus": "billing.models.UsageRecord.Status",
     },
     "TITLE": "Prepaid",

@@ -126,7 +126,9 @@ class ApiKeyAdmin(NeverDeleted, Page):
             return
         assert isinstance(request.user, User), "the admin lets nobody else in"
         fields = {**form.cleaned_data, "scopes": form.cleaned_data["scopes"].split()}
-        created, obj.text = services.create_key(**fields, created_by=request.user, now=timezone.now())
+        created, obj.text = services.create_key(
+            **fields, created_by=request.user, actor=f"user:{request.user.pk}", now=timezone.now()
+        )
         obj.pk = created.pk
         obj.refresh_from_db()
 
@@ -150,7 +152,7 @@ class ApiKeyAdmin(NeverDeleted, Page):
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         changed = list(queryset.filter(revoked_at=None))
         for key in changed:
-            services.revoke_key(key, now=timezone.now())
+            services.revoke_key(key, actor=f"user:{request.user.pk}", now=timezone.now())
             self.log_change(request, key, "Revoked.")
         self.message_user(request, f"{counted(len(changed), 'API key')} revoked.")
 

@@ -83,6 +83,13 @@ class SummaryFilter(CallFilter):
         }
 
 
+class KeySummaryFilter(SummaryFilter):
+    """The same of one key, which its path names."""
+
+    def get_fields(self) -> dict[str, Any]:
+        return {name: field for name, field in super().get_fields().items() if name != "key"}
+
+
 def period_of(wanted: dict[str, Any], *, today: date) -> tuple[date, date]:
     """
     Return the first day and the day after the last that ``wanted`` (of a ``SummaryFilter``) asks for.
