@@ -20,6 +20,7 @@ from rest_framework.request import Request
 
 from accounts import addresses, keys, tokens
 from accounts.errors import CustomerNotFound, InvalidApiKey, InvalidAuthHeader, MissingToken, Unauthenticated
+from accounts.identities import Identity, is_id
 from accounts.models import User
 from accounts.principals import Principal, principal_of_key, principal_of_person
 
@@ -33,15 +34,14 @@ CHALLENGE = 'Bearer realm="prepaid"'
 @dataclass(frozen=True, slots=True)
 class Credential:
     """
-    Who asks, before the database is asked: the digest of an API key, or a user's id at the identity provider.
+    Who asks, before the database is asked: the digest of an API key, or a person at the identity provider.
 
-    ``impersonated``: an operator acts in the user's name, and may look but not spend. ``customer_id`` is whom
-    they choose to act for, if they say so; ``address`` where they ask from, as far as that is known.
+    ``customer_id`` is whom they choose to act for, if they say so; ``address`` where they ask from, as far as
+    that is known.
     """
 
     key_digest: str = ""
-    external_id: str = ""
-    impersonated: bool = False
+    person: Identity | None = None
     customer_id: int | None = None
     address: str = ""
 
@@ -116,8 +116,7 @@ def _of_bearer(authorization: str, now: datetime) -> Credential:
         raise MissingToken
     if token.startswith(keys.PREFIX):
         return _of_key(token)
-    identity = tokens.verify(token, now=now)
-    return Credential(external_id=identity.external_id, impersonated=identity.impersonated)
+    return Credential(person=tokens.verify(token, now=now))
 
 
 def _of_key(key: str) -> Credential:
@@ -127,15 +126,9 @@ def _of_key(key: str) -> Credential:
 
 
 def _of_forwarded(user_id: str) -> Credential:
-    if (
-        not user_id
-        or "," in user_id
-        or len(user_id) > tokens.MAX_EXTERNAL_ID
-        or not user_id.isascii()
-        or not user_id.isprintable()
-    ):
+    if not is_id(user_id) or "," in user_id or not user_id.isascii():
         raise Unauthenticated
-    return Credential(external_id=user_id)
+    return Credential(person=Identity(user_id))
 
 
 def _is_trusted_proxy(peer: str, secret: str) -> bool:
@@ -153,12 +146,10 @@ def resolve(credential: Credential, *, now: datetime) -> Principal:
 
     :raises PrepaidError: if they are unknown, or may do nothing now, or nothing for whom they chose
     """
-    if credential.key_digest:
-        return principal_of_key(
-            credential.key_digest, customer_id=credential.customer_id, address=credential.address, now=now
-        )
-    return principal_of_person(
-        credential.external_id, customer_id=credential.customer_id, impersonated=credential.impersonated
+    if credential.person is not None:
+        return principal_of_person(credential.person, customer_id=credential.customer_id)
+    return principal_of_key(
+        credential.key_digest, customer_id=credential.customer_id, address=credential.address, now=now
     )
 
 

@@ -167,6 +167,13 @@ class PermissionDenied(PrepaidError):
     message = "This credential may not do that."
 
 
+class SessionPending(PermissionDenied):
+    """403: the person has signed in, but still has to do something at the identity provider."""
+
+    code = "session_pending"
+    message = "Finish signing in first: the identity provider still asks something of you, such as a second factor."
+
+
 class Suspended(PermissionDenied):
     code = "suspended"
     message = "This customer or user is suspended. Contact the operator."

@@ -114,6 +114,9 @@ class Customer(Limited):
     closed_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Set when the team was given up; its books stay."
     )
+    external_updated_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Of the identity provider's news that a team's name is from."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[CustomerManager] = CustomerManager()
@@ -144,6 +147,15 @@ class Membership(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role)
+    external_id = models.CharField(
+        max_length=255, blank=True, default="", editable=False, help_text="The identity provider's, such as orgmem_…"
+    )
+    external_role = models.CharField(
+        max_length=50, blank=True, default="", editable=False, help_text="The identity provider's word for the role."
+    )
+    external_updated_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Of the identity provider's news that the role is from."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -156,6 +168,26 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user}, {self.role} of {self.customer}"
+
+
+class FormerMembership(models.Model):
+    """
+    That the identity provider has ended a membership, so that older news about it, and older tokens, bring nobody back.
+    """
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="+", db_index=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    external_id = models.CharField(max_length=255, blank=True, default="", help_text="Of the last one that ended.")
+    ended_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            # The constraint is the index of the customer.
+            models.UniqueConstraint(fields=["customer", "user"], name="former_membership_once_per_customer_and_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}, no longer of {self.customer}"
 
 
 class Invitation(models.Model):

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from django.db.models import F
 
 from accounts.addresses import is_within
+from accounts.directory import introduce, is_news
 from accounts.errors import AddressNotAllowed, CustomerNotFound, InvalidApiKey, Suspended
+from accounts.identities import Identity
 from accounts.models import ApiKey, Customer, Membership, User
-from accounts.provisioning import provision_user
 from accounts.roles import MAY, Capability, Role, reach_of, scopes_of
 
 USED_AT_MOST_EVERY = timedelta(minutes=1)
@@ -24,6 +25,8 @@ class Principal:
     scopes: frozenset[str]
     #: A person's role; a key has none.
     role: str = ""
+    #: Who acts in the person's name, if somebody does.
+    impersonator: str = ""
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -35,7 +38,9 @@ class Principal:
         """Who this is, as the ledger writes it."""
         if self.api_key is not None:
             return f"key:{self.api_key.pk}"
-        return f"user:{self.user.pk}" if self.user is not None else "system"
+        if self.user is None:
+            return "system"
+        return f"user:{self.user.pk}" + (f" by {self.impersonator}" if self.impersonator else "")
 
 
 def principal_of_key(digest: str, *, now: datetime, customer_id: int | None = None, address: str = "") -> Principal:
@@ -62,30 +67,36 @@ def principal_of_key(digest: str, *, now: datetime, customer_id: int | None = No
     return Principal(key.customer, user, key, frozenset(key.scopes.split()))
 
 
-def principal_of_person(external_id: str, *, customer_id: int | None = None, impersonated: bool = False) -> Principal:
+def principal_of_person(identity: Identity, *, customer_id: int | None = None) -> Principal:
     """
-    Return the user with ``external_id``, who appears on first sight, acting for the customer that they choose.
+    Return the person ``identity``, acting for the customer that they choose. They and their team appear on first sight.
 
-    Without a choice that is their personal customer. Whoever acts in the name of a user may only read.
+    The choice is ``customer_id``, else the team of the token, else their personal customer. Whoever acts in the
+    name of a person may only read.
 
     :raises Suspended: if the user is inactive or the customer suspended
-    :raises CustomerNotFound: if they are no member of the customer ``customer_id``
+    :raises CustomerNotFound: if they are no member of the customer
     """
-    membership = _membership(external_id, customer_id)
+    membership = _membership(identity, customer_id)
+    if membership is None or is_news(identity, membership.customer.external_id, membership.external_role):
+        introduce(identity)
+        membership = _membership(identity, customer_id)
     if membership is None:
-        provision_user(external_id)
-        membership = _membership(external_id, customer_id)
-    if membership is None:
-        if not User.objects.filter(external_id=external_id, is_active=True).exists():
+        if not User.objects.filter(external_id=identity.external_id, is_active=True).exists():
             raise Suspended
         raise CustomerNotFound
     if not membership.user.is_active or membership.customer.suspended_at is not None:
         raise Suspended
-    role = Role.READ_ONLY.value if impersonated else membership.role
-    return Principal(membership.customer, membership.user, None, scopes_of(role), role)
+    role = Role.READ_ONLY.value if identity.impersonator else membership.role
+    return Principal(membership.customer, membership.user, None, scopes_of(role), role, identity.impersonator)
 
 
-def _membership(external_id: str, customer_id: int | None) -> Membership | None:
-    mine = Membership.objects.filter(user__external_id=external_id)
-    chosen = mine.filter(customer__user=F("user")) if customer_id is None else mine.filter(customer=customer_id)
+def _membership(identity: Identity, customer_id: int | None) -> Membership | None:
+    mine = Membership.objects.filter(user__external_id=identity.external_id)
+    if customer_id is not None:
+        chosen = mine.filter(customer=customer_id)
+    elif identity.team_id:
+        chosen = mine.filter(customer__external_id=identity.team_id)
+    else:
+        chosen = mine.filter(customer__user=F("user"))
     return chosen.select_related("user", "customer").first()

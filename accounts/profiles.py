@@ -63,6 +63,8 @@ def forget_user(external_id: str, *, now: datetime) -> Outcome:
     user.deleted_at = now
     user.set_unusable_password()
     _save_with_address(user, None)
+    # Teams that the identity provider does not know keep them as they are: somebody there has to decide.
+    user.memberships.filter(customer__kind=Customer.Kind.TEAM, customer__external_id__isnull=False).delete()
     return Outcome.FORGOTTEN
 
 

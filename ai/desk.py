@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.authentication import Credential
-from accounts.provisioning import provision_user
+from accounts.directory import introduce
 from ai.http import invalid
 from ai.protocols.base import Wanted
 from ai.threads import in_database
@@ -56,18 +56,21 @@ class Desk:
 
         :raises PrepaidError: any refusal of ``billing.admission.decide``; an unknown key; a busy or unreachable ledger
         """
+        person = credential.person
         admit = partial(
             Admit,
             session_id=session_id,
             key_digest=credential.key_digest,
-            external_id=credential.external_id,
+            external_id=person.external_id if person else "",
+            team_id=person.team_id if person else "",
+            team_role=person.team_role if person else "",
             request_id=request_id,
             feature=wanted.feature.value,
             quantity=wanted.quantity,
             provider=provider,
             model=wanted.model,
             streamed=wanted.streamed,
-            impersonated=credential.impersonated,
+            impersonated=person is not None and person.impersonator != "",
             customer_id=credential.customer_id,
             address=credential.address,
             named_models=models_named(wanted.model, wanted.payload),
@@ -76,8 +79,9 @@ class Desk:
         try:
             call: Call = await self.queue.run(admit(hold_id=new_hold_id()))
         except UnknownPerson:
-            await in_database(provision_user, credential.external_id)
-            call = await self.queue.run(admit(hold_id=new_hold_id()))
+            assert person is not None, "a key is known, or it is refused"
+            await in_database(introduce, person)
+            call = await self.queue.run(admit(hold_id=new_hold_id(), introduced=True))
         return call
 
     async def identify(self, call: Call, generation_id: str) -> None:

@@ -39,6 +39,8 @@ class Caller:
     allowed_models: str = ""
     allowed_features: str = ""
     allowed_addresses: str = ""
+    #: The identity provider's word for the person's role.
+    external_role: str = ""
 
     @property
     def actor(self) -> str:

@@ -33,7 +33,8 @@ class Admit:
     """
     Ask for ``quantity`` of ``feature``. Its outcome is a ``Call``, or the refusal.
 
-    One of ``key_digest`` and ``external_id`` says who asks, ``customer_id`` for whom if they choose,
+    One of ``key_digest`` and ``external_id`` says who asks, ``customer_id`` or else ``team_id`` for whom if they
+    choose, ``team_role`` what the token calls them there; ``introduced`` that it has been told to the database,
     ``named_models`` every model that may answer. With ``session_id`` the call is paid from that session hold
     instead of the account.
     """
@@ -53,10 +54,19 @@ class Admit:
     customer_id: int | None = None
     address: str = ""
     named_models: tuple[str, ...] = ()
+    team_id: str = ""
+    team_role: str = ""
+    introduced: bool = False
 
     @property
     def who(self) -> lookup.Who:
-        return (self.key_digest, 0) if self.key_digest else (self.external_id, self.customer_id or 0)
+        return (self.key_digest, 0, "") if self.key_digest else (self.external_id, self.customer_id or 0, self.team_id)
+
+    def is_news_to(self, caller: Caller) -> bool:
+        """Whether the token tells of a membership, or of a role in it, that the database does not know of."""
+        if self.introduced or not self.team_id or self.customer_id is not None:
+            return False
+        return caller.customer_id == NOBODY or self.team_role not in ("", caller.external_role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +89,7 @@ Operation = Admit | Identify | Conclude
 
 
 class UnknownPerson(PrepaidError):
-    """The token is good, but its user has not been seen before: create them and ask again."""
+    """The token is good, but tells of a user or a member who is not known: introduce them and ask again."""
 
     status = 401
     code = "unauthorized"
@@ -154,7 +164,7 @@ def _look_up(admissions: Sequence[Admit], now: datetime) -> tuple[dict[lookup.Wh
 def _admit(
     books: Books, admission: Admit, caller: Caller | None, terms: Terms | None, now: datetime
 ) -> Call | PrepaidError:
-    if caller is None:
+    if caller is None or admission.is_news_to(caller):
         return InvalidApiKey() if admission.key_digest else UnknownPerson()
     if admission.impersonated:
         return PermissionDenied("Whoever acts in another's name may look, but not spend.")

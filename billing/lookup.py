@@ -16,13 +16,13 @@ from credits.models import Account, Currency
 LAST_USED_STEP = timedelta(minutes=1)
 
 DIGEST = (("digest", rows.TEXT),)
-PERSON = (("external_id", rows.TEXT), ("customer_id", rows.BIGINT))
+PERSON = (("external_id", rows.TEXT), ("customer_id", rows.BIGINT), ("team_id", rows.TEXT))
 LAST_USED = (("id", rows.BIGINT), ("last_used_at", rows.INSTANT))
 
 KEYS = """
-    SELECT rows.digest, 0, customer.id, account.id, key.id, NULL, key.mode, key.scopes, person.is_active,
+    SELECT rows.digest, 0, '', customer.id, account.id, key.id, NULL, key.mode, key.scopes, person.is_active,
            customer.suspended_at, key.expires_at, key.revoked_at, key.last_used_at, customer.time_zone,
-           key.allowed_models, key.allowed_features, key.allowed_addresses
+           key.allowed_models, key.allowed_features, key.allowed_addresses, ''
     FROM {rows}
     JOIN accounts_apikey key ON key.digest = rows.digest
     JOIN accounts_customer customer ON customer.id = key.customer_id
@@ -32,19 +32,22 @@ KEYS = """
 """
 # Whom they are no member of is there without a customer: they exist, and what they chose does not, for them.
 PEOPLE = """
-    SELECT rows.external_id, COALESCE(rows.customer_id, 0), customer.id, account.id, NULL, person.id, 'live',
-           member.role, person.is_active, customer.suspended_at, NULL, NULL, NULL, customer.time_zone, '', '', ''
+    SELECT rows.external_id, COALESCE(rows.customer_id, 0), rows.team_id, customer.id, account.id, NULL, person.id,
+           'live', member.role, person.is_active, customer.suspended_at, NULL, NULL, NULL, customer.time_zone,
+           '', '', '', member.external_role
     FROM {rows}
     JOIN accounts_user person ON person.external_id = rows.external_id
     LEFT JOIN accounts_customer own ON own.user_id = person.id
+    LEFT JOIN accounts_customer team ON rows.team_id <> '' AND team.external_id = rows.team_id
     LEFT JOIN accounts_membership member ON member.user_id = person.id
-         AND member.customer_id = COALESCE(rows.customer_id, own.id)
+         AND member.customer_id = COALESCE(rows.customer_id, CASE WHEN rows.team_id = '' THEN own.id ELSE team.id END)
     LEFT JOIN accounts_customer customer ON customer.id = member.customer_id
     LEFT JOIN credits_account account ON account.customer_id = customer.id AND account.currency = 'credits'
 """
 
-#: Who asks: a key's digest, or a person's external id and the customer that they choose; 0 is their own.
-Who = tuple[str, int]
+#: Who asks: a key's digest, or a person's external id with the customer that they choose here (0 is none) and
+#: the team that they have chosen at the identity provider. With neither they act for themselves.
+Who = tuple[str, int, str]
 
 
 def read(
@@ -60,17 +63,20 @@ def read(
     if digests:
         queries.append((KEYS, DIGEST, [{"digest": digest} for digest in digests]))
     if people:
-        asking = [{"external_id": external_id, "customer_id": chosen or None} for external_id, chosen in people]
+        asking = [
+            {"external_id": external_id, "customer_id": chosen or None, "team_id": team_id}
+            for external_id, chosen, team_id in people
+        ]
         queries.append((PEOPLE, PERSON, asking))
     prices, *found_people = rows.select_all(*queries)
     found = [row for part in found_people for row in part]
 
-    unopened = {(row[2], row[6]) for row in found if row[2] is not None and row[3] is None}
+    unopened = {(row[3], row[7]) for row in found if row[3] is not None and row[4] is None}
     if unopened:
         accounts = [Account(customer_id=id_, currency=currency_of(mode)) for id_, mode in sorted(unopened)]
         Account.objects.bulk_create(accounts, ignore_conflicts=True)
         return read(digests, people, now=now)
-    return {(row[0], row[1]): _caller(*row[2:]) for row in found}, terms_of(prices)
+    return {row[:3]: _caller(*row[3:]) for row in found}, terms_of(prices)
 
 
 def currency_of(mode: str) -> str:
@@ -104,6 +110,7 @@ def _caller(
     allowed_models: str,
     allowed_features: str,
     allowed_addresses: str,
+    external_role: str | None,
 ) -> Caller:
     """
     Behind a team's key that nobody made there is nobody who could be inactive; SQLite's booleans are 0 and 1.
@@ -126,4 +133,5 @@ def _caller(
         allowed_models=allowed_models,
         allowed_features=allowed_features,
         allowed_addresses=allowed_addresses,
+        external_role=external_role or "",
     )

@@ -17,15 +17,19 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from jwt.algorithms import RSAAlgorithm
 
+from accounts import issuers
+from accounts.claims import OidcRules
+from accounts.keyset import LOOPBACK, is_private_channel
+from accounts.roles import Role
 from webhooks.sources import SOURCES
 
 MIN_SECRET_LENGTH = 32
 MIN_DIFFERENT_CHARACTERS = 8
 PLACEHOLDER = re.compile(r"change.?me|replace.?me|example|insecure|placeholder|your.?secret", re.IGNORECASE)
 RANDOM = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 OLDEST_SQLITE = (3, 35)
 Apps = Sequence[AppConfig] | None
 
@@ -116,9 +120,25 @@ def is_rsa_public_key(pem: str) -> bool:
         return False
 
 
-def is_private_channel(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+@register(Tags.security)
+def issuers_are_whole(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    try:
+        known = issuers.configured()
+    except ImproperlyConfigured as error:
+        hint = "docs/signing-in.md shows an entry for each provider."
+        yield Error(f"OIDC_ISSUERS: {error}", hint=hint, id="prepaid.E023")
+        return
+    for issuer in known.values():
+        if isinstance(issuer.rules, OidcRules) and not is_private_channel(issuer.jwks_url or issuer.issuer):
+            hint = "Whoever can change the answer can sign in as anybody. Use https."
+            yield Error(
+                f"OIDC_ISSUERS: {issuer.issuer} publishes its keys without https.", hint=hint, id="prepaid.E024"
+            )
+    givable = set(Role) - {Role.OWNER}
+    for word, role in settings.ORGANIZATION_ROLES.items():
+        if role not in givable:
+            hint = f"The roles are {', '.join(sorted(givable))}; an owner is made here, not by the identity provider."
+            yield Error(f"ORGANIZATION_ROLES: {word}={role} names no role.", hint=hint, id="prepaid.E025")
 
 
 @register(Tags.compatibility)

@@ -7,6 +7,7 @@ import pytest
 from accounts import keys
 from accounts.authentication import Credential, credential_headers, needs_network, read_credential
 from accounts.errors import InvalidApiKey, InvalidToken
+from accounts.identities import Identity
 from tests.accounts import tokens
 from tests.factories import UNKNOWN_KEY
 
@@ -50,7 +51,9 @@ def test_a_key_becomes_its_digest(now: datetime) -> None:
 def test_a_session_becomes_its_users_id(clerk: None, now: datetime) -> None:
     headers = {"authorization": f"Bearer {tokens.clerk_token(act={'sub': 'user_2operatorOPERATOR'})}"}
 
-    assert read_credential(headers, "", now=now) == Credential(external_id=tokens.CLERK_USER, impersonated=True)
+    assert read_credential(headers, "", now=now) == Credential(
+        person=Identity(tokens.CLERK_USER, impersonator="user_2operatorOPERATOR")
+    )
 
 
 def test_reading_a_key_never_needs_the_network(publisher: tokens.Publisher, now: datetime) -> None:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 
 from accounts import keys
+from accounts.identities import Identity
 from accounts.models import ApiKey, Customer, Membership, User
 from accounts.principals import principal_of_person
 from accounts.provisioning import provision_user
@@ -51,7 +52,7 @@ def test_a_user_who_comes_at_once_from_everywhere_appears_once() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_token_used_at_once_from_everywhere_signs_one_user_in() -> None:
-    outcomes = all_at_once(lambda: principal_of_person("anna").actor)
+    outcomes = all_at_once(lambda: principal_of_person(Identity("anna")).actor)
 
     assert outcomes == [f"user:{User.objects.get().pk}"] * 8
 

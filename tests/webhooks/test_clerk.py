@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.errors import Suspended
+from accounts.identities import Identity
 from accounts.models import Customer, User
 from accounts.principals import principal_of_person
 from accounts.provisioning import provision_user
@@ -260,7 +261,7 @@ class TestUsers:
         tell("user.created", user_data(), now)
         tell("user.updated", user_data(at=5), now)
         with pytest.raises(Suspended):
-            principal_of_person(USER_ID)
+            principal_of_person(Identity(USER_ID))
 
         assert seen() == (None, "", False, USER_ID, 1)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from accounts import profiles
-from accounts.tokens import CLERK_USER
+from accounts.claims import CLERK_USER
 from webhooks.errors import InvalidEvent
 from webhooks.sources.base import Handler, Payload, is_text
 from webhooks.sources.standard import StandardWebhooks
