@@ -212,6 +212,76 @@ class ApiKeyNotFound(NotFound):
     message = "There is no such API key. GET /api/keys lists yours."
 
 
+class MemberNotFound(NotFound):
+    code = "member_not_found"
+    message = "This customer has no such member."
+
+
+class InvitationNotFound(NotFound):
+    code = "invitation_not_found"
+    message = "There is no such invitation."
+
+
+class InvitationForAnother(PermissionDenied):
+    """403: the token is good, but not for who is signed in. It is not said whom it is for."""
+
+    code = "invitation_for_another"
+    message = "This invitation is for another e-mail address. Sign in with the address that it was sent to."
+
+
+class Conflict(PrepaidError):
+    """409: it cannot be done as things stand."""
+
+    status = 409
+    code = "conflict"
+    message = "This cannot be done as things stand."
+
+
+class InvitationIsOver(Conflict):
+    code = "invitation_is_over"
+    message = "This invitation was accepted, declined or taken back, or its time is over."
+
+
+class AlreadyInvited(Conflict):
+    code = "already_invited"
+    message = "This address is invited already. Send the invitation again, or revoke it."
+
+
+class AlreadyMember(Conflict):
+    code = "already_member"
+    message = "A member of this team has this address."
+
+
+class TooManyInvitations(Conflict):
+    code = "too_many_invitations"
+    message = "This team has as many open invitations as it may have. Revoke some."
+
+
+class ManagedElsewhere(Conflict):
+    """409: the identity provider decides who belongs to this team, and what it is called."""
+
+    code = "managed_at_identity_provider"
+    message = "This is managed at the identity provider. Change it there."
+
+
+class NotATeam(Conflict):
+    code = "not_a_team"
+    message = "This is a person's own customer, which has no other members. Create a team."
+
+
+class OwnerMustTransfer(Conflict):
+    code = "owner_must_transfer"
+    message = "A team has one owner, always. Transfer the ownership to another member first."
+
+
+class TooManyRequests(PrepaidError):
+    """429: again in the seconds of ``Retry-After``."""
+
+    status = 429
+    code = "too_many_requests"
+    message = "That was too soon. Try again in a moment."
+
+
 class KeyIsOver(PrepaidError):
     """409: the key is revoked or has expired, and stays so."""
 

@@ -58,6 +58,18 @@ class MayReadOrManage(HasScope):
         return MayRead.scope if request.method in SAFE_METHODS else MayManage.scope
 
 
+class IsPerson(BasePermission):
+    """Somebody in person: keys have no say about people. Which customer it concerns, the path says."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        principal = principal_of(request)
+        if principal.api_key is not None:
+            raise PermissionDenied("This is for people. Sign in with a session instead of an API key.")
+        if principal.impersonator and request.method not in SAFE_METHODS:
+            raise PermissionDenied("Whoever acts in another's name may look, but not change anything.")
+        return True
+
+
 class MayReadOrSpend(HasScope):
     """Looking needs ``read``; spending needs ``ai``, and a key that is not for tests."""
 

@@ -1,3 +1,20 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from accounts.teams import views as teams
+
+urlpatterns = [
+    path("customers", teams.CustomerListView.as_view(), name="customers"),
+    path("customers/<int:id>", teams.CustomerView.as_view(), name="customer"),
+    path("customers/<int:id>/transfer", teams.TransferView.as_view(), name="customer-transfer"),
+    path("customers/<int:id>/members", teams.MemberListView.as_view(), name="members"),
+    path("customers/<int:id>/members/<int:user_id>", teams.MemberView.as_view(), name="member"),
+    path("customers/<int:id>/invitations", teams.InvitationListView.as_view(), name="invitations"),
+    path("customers/<int:id>/invitations/<int:invitation_id>", teams.InvitationView.as_view(), name="invitation"),
+    path(
+        "customers/<int:id>/invitations/<int:invitation_id>/resend",
+        teams.ResendView.as_view(),
+        name="invitation-resending",
+    ),
+    path("invitations/accept", teams.AcceptView.as_view(), name="invitation-acceptance"),
+    path("invitations/decline", teams.DeclineView.as_view(), name="invitation-refusal"),
+]

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.console import counted, rows_url
-from accounts.models import ApiKey, Customer, User
+from accounts.models import ApiKey, AuditEntry, Customer, Invitation, User
 from billing.models import Price, UsageRecord
 from credits.console import in_words, name_of
 from credits.models import Account, Currency, Grant, Hold, LedgerEntry
@@ -24,7 +24,8 @@ from webhooks.models import InboundEvent
 SIDEBAR: tuple[tuple[str, tuple[tuple[type[Model], str, str], ...]], ...] = (
     ("People", (
         (Customer, "Customers", "groups"), (User, "Users", "person"),
-        (ApiKey, "API keys", "key"), (Group, "Staff roles", "shield_person"),
+        (ApiKey, "API keys", "key"), (Invitation, "Invitations", "mail"),
+        (AuditEntry, "Audit", "policy"), (Group, "Staff roles", "shield_person"),
     )),
     ("Money", (
         (Account, "Accounts", "account_balance_wallet"), (Grant, "Grants", "redeem"),

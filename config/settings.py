@@ -157,6 +157,14 @@ TRUSTED_PROXY_NETWORKS = env.list("TRUSTED_PROXY_NETWORKS", default=[])
 TRUSTED_PROXY_SECRET = env.str("TRUSTED_PROXY_SECRET", default="")
 TRUSTED_HOPS = env.list("TRUSTED_HOPS", default=[])
 
+# Mail
+
+INVITATION_URL = env.str("INVITATION_URL", default="")
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Prepaid <noreply@localhost>")
+# Without a server mails are written to files: nothing is sent unasked, and no token gets into a log.
+vars().update(env.email_url("EMAIL_URL", default=f"filemail:///{DATA_DIR}/mail"))
+EMAIL_TIMEOUT = 10
+
 # The provider
 
 OPENROUTER_API_KEY = env.str("OPENROUTER_API_KEY", default="")
@@ -196,6 +204,11 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "HoldStatus": "credits.models.Hold.Status",
+        "InvitationStatus": "accounts.teams.serializers.STATUSES",
+        "GivenRole": "accounts.teams.serializers.GIVEN_ROLES",
+        "Role": "accounts.models.Membership.Role",
+        "EntryKind": "credits.models.LedgerEntry.Kind",
+        "CustomerKind": "accounts.models.Customer.Kind",
         "KeyStatus": "billing.keys.filters.STATUSES",
         "UsageStatus": "billing.models.UsageRecord.Status",
     },

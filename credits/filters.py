@@ -6,19 +6,11 @@ from typing import Any, TypeVar
 from django.db.models import Model, QuerySet
 from rest_framework import serializers
 
-from accounts.strict import StrictSerializer
+from accounts.reads import Filter as Filter
 from credits.fields import InstantField
 from credits.models import Currency, Grant
 
 Row = TypeVar("Row", bound=Model)
-
-
-class Filter(StrictSerializer):
-    """The parameters that narrow a read, beside those that page it."""
-
-    @classmethod
-    def names(cls) -> frozenset[str]:
-        return frozenset(cls().get_fields())
 
 
 class Period(Filter):

@@ -1,5 +1,5 @@
 """People in the admin."""
 
-from accounts.admin import customers, keys, users
+from accounts.admin import audit, customers, invitations, keys, users
 
-__all__ = ["customers", "keys", "users"]
+__all__ = ["audit", "customers", "invitations", "keys", "users"]

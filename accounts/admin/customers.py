@@ -1,8 +1,8 @@
 """Customers in the admin, with their members."""
 
-from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +11,8 @@ from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.decorators import action
 from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.admin.users import ROLE_COLOURS
 from accounts.console import (
@@ -27,6 +29,7 @@ from accounts.console import (
     reload_page,
 )
 from accounts.models import Customer, Membership
+from accounts.teams import customers
 
 KIND_COLOURS = {"TEAM": "info"}
 
@@ -52,17 +55,27 @@ class OwnerInline(ReadOnlyInline):
     fields = readonly_fields = [related("user"), badge("role", ROLE_COLOURS), "created_at"]
 
 
+class ReasonForm(BaseDialogForm):
+    reason = forms.CharField(
+        max_length=customers.LONGEST_REASON, required=False, widget=UnfoldAdminTextInputWidget,
+        help_text="For your colleagues; the customer does not see it.",
+    )  # fmt: skip
+
+
 class CustomerState(StateFilter):
     title = "state"
     parameter_name = "state"
     states = {
-        "active": ("active", lambda: Q(suspended_at=None)),
+        "active": ("active", lambda: Q(suspended_at=None, closed_at=None)),
         "suspended": ("suspended", lambda: Q(suspended_at__isnull=False)),
+        "closed": ("closed", lambda: Q(closed_at__isnull=False)),
     }
 
 
 @admin.display(description="state", ordering="suspended_at")
 def customer_state(customer: Customer) -> SafeString:
+    if customer.closed_at:
+        return label("closed", "bad")
     return label("suspended", "bad") if customer.suspended_at else label("active", "good")
 
 
@@ -95,11 +108,25 @@ class CustomerAdmin(NeverDeleted, Page):
         "see_also",
         "external_id",
         "suspended_at",
+        "suspended_by",
+        "suspended_reason",
         "created_at",
     ]
     fieldsets = [
         (None, {"fields": ["name", "time_zone", "see_also"]}),
-        ("State", {"fields": [(readonly_fields[0], customer_state, "suspended_at")]}),
+        (
+            "State",
+            {
+                "fields": [
+                    (readonly_fields[0], customer_state),
+                    ("suspended_at", "suspended_by", "suspended_reason"),
+                ]
+            },
+        ),
+        (
+            "Limits",
+            {"fields": [("budget", "budget_period"), ("requests_per_minute", "tokens_per_minute", "concurrent_calls")]},
+        ),
         ("Known as", {"fields": [(readonly_fields[2], "external_id", "created_at")]}),
     ]
     add_fieldsets = [
@@ -125,21 +152,24 @@ class CustomerAdmin(NeverDeleted, Page):
 
     @admin.action(description="Suspend", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
-        count = self._set_suspended(request, queryset.filter(suspended_at=None), timezone.now())
-        self.message_user(request, f"{counted(count, 'customer')} suspended.")
+        self._suspend(request, queryset, "")
 
     @admin.action(description="Reactivate", permissions=["change"])
     def reactivate(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
-        count = self._set_suspended(request, queryset.filter(suspended_at__isnull=False), None)
-        self.message_user(request, f"{counted(count, 'customer')} reactivated.")
+        now, actor = timezone.now(), f"user:{request.user.pk}"
+        changed = [customer for customer in queryset if customers.reactivate(customer, actor=actor, now=now)]
+        for customer in changed:
+            self.log_change(request, customer, "Reactivated.")
+        self.message_user(request, f"{counted(len(changed), 'customer')} reactivated.")
 
     @action(
         description="Suspend", url_path="suspend", icon="block", permissions=["change"], variant=ActionVariant.DANGER,
         dialog={"title": "Suspend this customer?", "form_submit_text": "Suspend",
-                "description": "Their keys and calls are refused until they are reactivated. Balances stay."},
+                "description": "Their keys and calls are refused until they are reactivated. Balances stay.",
+                "form_class": ReasonForm},
     )  # fmt: skip
     def suspend_this(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        self.suspend(request, Customer.objects.filter(pk=object_id))
+        self._suspend(request, Customer.objects.filter(pk=object_id), form.cleaned_data["reason"])
         return reload_page(Customer, object_id)
 
     @action(
@@ -151,10 +181,11 @@ class CustomerAdmin(NeverDeleted, Page):
         self.reactivate(request, Customer.objects.filter(pk=object_id))
         return reload_page(Customer, object_id)
 
-    def _set_suspended(self, request: HttpRequest, queryset: QuerySet[Customer], at: datetime | None) -> int:
-        changed = list(queryset)
+    def _suspend(self, request: HttpRequest, queryset: QuerySet[Customer], reason: str) -> None:
+        now, actor = timezone.now(), f"user:{request.user.pk}"
+        changed = [
+            customer for customer in queryset if customers.suspend(customer, reason=reason, actor=actor, now=now)
+        ]
         for customer in changed:
-            customer.suspended_at = at
-            customer.save(update_fields=["suspended_at"])
-            self.log_change(request, customer, "Suspended." if at else "Reactivated.")
-        return len(changed)
+            self.log_change(request, customer, f"Suspended. {reason}".strip())
+        self.message_user(request, f"{counted(len(changed), 'customer')} suspended.")

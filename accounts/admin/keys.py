@@ -101,7 +101,24 @@ class ApiKeyAdmin(NeverDeleted, Page):
     autocomplete_fields = ["customer"]
     fieldsets: Any = [
         (None, {"fields": ["name", "customer_link", "see_also"]}),
-        ("Key", {"fields": [(masked, "mode", "scopes"), (key_state, "expires_at", "revoked_at")]}),
+        (
+            "Key",
+            {
+                "fields": [
+                    (masked, "mode", "scopes"),
+                    (key_state, "expires_at", "revoked_at"),
+                    ("revoked_by", "leaked_at", related("replaced_by", "replaced by")),
+                ]
+            },
+        ),
+        (
+            "For",
+            {"fields": [("allowed_models", "allowed_features", "allowed_addresses"), "metadata"]},
+        ),
+        (
+            "Limits",
+            {"fields": [("budget", "budget_period"), ("requests_per_minute", "tokens_per_minute", "concurrent_calls")]},
+        ),
         ("Use", {"fields": [("last_used_at", "created_at", related("created_by"))]}),
     ]
     add_fieldsets = [(None, {"fields": ["customer", "name", ("mode", "expires_at"), "scopes"]})]

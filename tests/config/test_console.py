@@ -11,7 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import ApiKey, Customer, Membership, User
+from accounts.models import ApiKey, AuditEntry, Customer, Invitation, Membership, User
+from accounts.teams.invitations import invite
 from billing.models import Price, UsageRecord
 from credits import services
 from credits.books import HoldRequest
@@ -19,9 +20,9 @@ from credits.models import Account, Currency, Grant, Hold, LedgerEntry
 from tests import factories
 from webhooks.models import InboundEvent
 
-MODELS = [Account, ApiKey, Customer, Grant, Group, Hold, InboundEvent, LedgerEntry, Price, UsageRecord, User]
+SHOWN_ONLY = [Account, AuditEntry, Grant, Hold, InboundEvent, Invitation, LedgerEntry, UsageRecord]
+MODELS = [*SHOWN_ONLY, ApiKey, Customer, Group, Price, User]
 ADDED = [ApiKey, Customer, Group, Price, User]
-SHOWN_ONLY = [Account, Grant, Hold, InboundEvent, LedgerEntry, UsageRecord]
 NEVER_DELETED = [*SHOWN_ONLY, ApiKey, Customer, Price, User]
 
 QUERIES_OF_A_LIST = 10
@@ -64,6 +65,7 @@ def fill(now, *, rows=1):
         member = factories.UserFactory.create()
         Membership.objects.create(customer=team, user=member, role=Membership.Role.ADMIN)
         Group.objects.create(name=f"Role {number}")
+        invite(team, email=f"{number}@example.com", role="MEMBER", invited_by=member, now=now)
         account = factories.account(team, "100")
         factories.api_key(team, created_by=member)
         key = ApiKey.objects.latest("id")
@@ -164,6 +166,8 @@ SEARCHES = [
     (Customer, "name"), (Customer, "external_id"), (Customer, "user__email"), (Customer, "user__external_id"),
     (ApiKey, "name"), (ApiKey, "last_four"), (ApiKey, "customer__name"), (ApiKey, "customer__external_id"),
     (ApiKey, "customer__user__email"),
+    (Invitation, "email"), (Invitation, "customer__name"),
+    (AuditEntry, "subject"), (AuditEntry, "actor"), (AuditEntry, "customer__name"),
     (Account, "customer__name"), (Account, "customer__external_id"), (Account, "customer__user__email"),
     (Grant, "source"), (Grant, "memo"), (Grant, "actor"), (Grant, "account__customer__name"),
     (Hold, "key"), (Hold, "reference"), (Hold, "account__customer__name"),
@@ -212,6 +216,8 @@ def fill_searched_fields(now):
     event = {"source": "clerk", "event_id": "msg_2f", "type": "user.created", "error": "It broke."}
     InboundEvent.objects.create(**event, payload="{}", payload_digest="0" * 64)
     Group.objects.create(name="Support")
+    team, owner = factories.TeamFactory.create(), factories.UserFactory.create()
+    invite(team, email="ada@example.com", role="MEMBER", invited_by=owner, now=now)
 
 
 @for_each(MODELS)
