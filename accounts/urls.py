@@ -1,5 +1,6 @@
 from django.urls import path
 
+from accounts.teams import joining
 from accounts.teams import views as teams
 
 urlpatterns = [
@@ -8,13 +9,13 @@ urlpatterns = [
     path("customers/<int:id>/transfer", teams.TransferView.as_view(), name="customer-transfer"),
     path("customers/<int:id>/members", teams.MemberListView.as_view(), name="members"),
     path("customers/<int:id>/members/<int:user_id>", teams.MemberView.as_view(), name="member"),
-    path("customers/<int:id>/invitations", teams.InvitationListView.as_view(), name="invitations"),
-    path("customers/<int:id>/invitations/<int:invitation_id>", teams.InvitationView.as_view(), name="invitation"),
+    path("customers/<int:id>/invitations", joining.InvitationListView.as_view(), name="invitations"),
+    path("customers/<int:id>/invitations/<int:invitation_id>", joining.InvitationView.as_view(), name="invitation"),
     path(
         "customers/<int:id>/invitations/<int:invitation_id>/resend",
-        teams.ResendView.as_view(),
+        joining.ResendView.as_view(),
         name="invitation-resending",
     ),
-    path("invitations/accept", teams.AcceptView.as_view(), name="invitation-acceptance"),
-    path("invitations/decline", teams.DeclineView.as_view(), name="invitation-refusal"),
+    path("invitations/accept", joining.AcceptView.as_view(), name="invitation-acceptance"),
+    path("invitations/decline", joining.DeclineView.as_view(), name="invitation-refusal"),
 ]

@@ -1,5 +1,7 @@
 """Invitations to teams in the admin: to look at, and to take back."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -47,7 +49,7 @@ class InvitationAdmin(ReadOnlyPage):
     search_fields = ["email", "customer__name"]
     search_help_text = "E-mail or team"
     date_hierarchy = "created_at"
-    actions = ["revoke"]
+    actions: Any = ["revoke"]
     fieldsets = [
         (None, {"fields": [("email", "role", invitation_state), (related("customer"), related("invited_by"))]}),
         ("When", {"fields": [("created_at", "sent_at", "expires_at"), ("accepted_at", "declined_at", "revoked_at")]}),

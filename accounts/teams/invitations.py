@@ -47,11 +47,11 @@ def invite(team: Customer, *, email: str, role: str, invited_by: User, now: date
     locked = lock_team(team)
     if Membership.objects.filter(customer=locked, user__email=email).exists():
         raise AlreadyMember
-    opened = Invitation.objects.filter(Invitation.OPEN, customer=locked)
-    opened.filter(expires_at__lte=now).update(revoked_at=now)
-    if opened.filter(email=email).exists():
+    waiting = Invitation.objects.filter(Invitation.OPEN, customer=locked)
+    waiting.filter(expires_at__lte=now).update(revoked_at=now)
+    if waiting.filter(email=email).exists():
         raise AlreadyInvited
-    if opened.count() >= MOST_OPEN:
+    if waiting.count() >= MOST_OPEN:
         raise TooManyInvitations
     token = secrets.token_urlsafe(32)
     invitation = Invitation.objects.create(

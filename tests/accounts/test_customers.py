@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMultiAlternatives
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -327,7 +328,8 @@ def test_who_is_invited_gets_a_mail_and_joins_once(client: APIClient, team: Cust
     response = invite(client, team, "New@Example.com", role="ADMIN")
 
     assert response.status_code == 201
-    token, (message,) = response.json()["token"], mail.outbox
+    token, message = response.json()["token"], mail.outbox[0]
+    assert isinstance(message, EmailMultiAlternatives)
     assert (message.to, response.json()["mailed"]) == (["new@example.com"], True)
     html = message.alternatives[0][0]
     assert all(f"https://app.example.com/join?token={token}" in text for text in (message.body, html))
@@ -345,7 +347,8 @@ def test_names_cannot_write_a_mail(client: APIClient, team: Customer) -> None:
     Customer.objects.filter(pk=team.pk).update(name="Evil\r\nBcc: all@example.com <b>")
 
     assert invite(client, team).status_code == 201
-    (message,) = mail.outbox
+    message = mail.outbox[0]
+    assert isinstance(message, EmailMultiAlternatives)
     assert message.subject == "Join Evil Bcc: all@example.com <b>"
     assert "<b>" not in message.alternatives[0][0]
 
