@@ -1,7 +1,7 @@
 from django.urls import path
 
-from accounts.teams import joining
-from accounts.teams import views as teams
+from accounts.teams.views import joining
+from accounts.teams.views import members as teams
 
 urlpatterns = [
     path("customers", teams.CustomerListView.as_view(), name="customers"),

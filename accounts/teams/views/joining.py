@@ -20,7 +20,7 @@ from accounts.teams.serializers import (
     SentInvitationSerializer,
     TokenSerializer,
 )
-from accounts.teams.views import PersonView
+from accounts.teams.views.members import PersonView
 
 
 class InvitationPages(PageNumberPagination):
