@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from django.conf import settings
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from accounts.errors import PermissionDenied, Unauthenticated
-from accounts.models import ApiKey
+from accounts.models import ApiKey, User
 from accounts.principals import Principal
 
 if TYPE_CHECKING:  # The settings name this module, so views cannot be imported before it.
@@ -81,3 +82,26 @@ class MayReadOrSpend(HasScope):
 
     def needed(self, request: Request) -> str:
         return MayRead.scope if request.method in SAFE_METHODS else MayCallModels.scope
+
+
+class IsAdministrator(BasePermission):
+    """
+    A person who runs this installation, in person: no key, and nobody who acts in their name.
+
+    They are staff, or named in ``ADMIN_USER_IDS`` or, by their verified address, in ``ADMIN_EMAILS``.
+    """
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        principal = principal_of(request)
+        if principal.user is None or principal.impersonator or not is_administrator(principal.user):
+            raise PermissionDenied("This is for the administrators of this installation.")
+        return True
+
+
+def is_administrator(user: User) -> bool:
+    """Whether ``user`` runs this installation. An address counts because only a verified one is ever kept."""
+    return user.is_active and (
+        user.is_staff
+        or (user.external_id is not None and user.external_id in settings.ADMIN_USER_IDS)
+        or (user.email is not None and user.email in settings.ADMIN_EMAILS)
+    )

@@ -58,11 +58,20 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 {"title": name, "icon": icon, "link": rows_url(model)}
                 for model, name, icon in pages
                 if may_view(request, model)
-            ],
+            ]
+            + (reports(request) if title == "Money" else []),
         }
         for title, pages in SIDEBAR
     ]
     return [{"items": [overview]}, *groups]
+
+
+def reports(request: HttpRequest) -> list[dict[str, Any]]:
+    """The pages about money that are no list of rows."""
+    if not may_view(request, LedgerEntry):
+        return []
+    link = reverse("admin:credits_ledgerentry_trial_balance")
+    return [{"title": "Trial balance", "icon": "balance", "link": link}]
 
 
 def stylesheet(request: HttpRequest) -> str:

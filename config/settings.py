@@ -165,6 +165,11 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Prepaid <noreply@loc
 vars().update(env.email_url("EMAIL_URL", default=f"filemail:///{DATA_DIR}/mail"))
 EMAIL_TIMEOUT = 10
 
+# Administrators: who may use /api/admin/, beside staff.
+
+ADMIN_EMAILS = [address.strip().lower() for address in env.list("ADMIN_EMAILS", default=[])]
+ADMIN_USER_IDS = env.list("ADMIN_USER_IDS", default=[])
+
 # The provider
 
 OPENROUTER_API_KEY = env.str("OPENROUTER_API_KEY", default="")

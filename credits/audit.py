@@ -19,7 +19,9 @@ from credits import chains
 from credits.amounts import display
 from credits.findings import ENTRIES_A_READ, Finding, name_of_entry, subject_of
 from credits.ledger import LAPSING
-from credits.models import Account, Draw, Grant, Hold, LedgerEntry, Reversal, Seal
+from credits.models import Account, DayTotal, Draw, Grant, Hold, LedgerEntry, Reversal, Seal
+from credits.seals import end_of
+from credits.trial_balance import sums_by_day
 
 #: What a reversal makes entries of; they name it by its key. What is put back of an expired grant is a new grant.
 KINDS_OF_REVERSALS = ("REFUND", "DISPUTE", "DEBT", "REINSTATE", "GRANT")
@@ -65,6 +67,7 @@ def findings(progress: Callable[[int], None], *, since: Seal | None = None) -> I
     yield from _sums_of_grants()
     yield from _sums_of_holds()
     yield from _sums_of_reversals()
+    yield from _sums_of_days()
     yield from chains.findings(progress, since=since)
 
 
@@ -153,6 +156,27 @@ def _sums_of_reversals() -> Iterator[Finding]:
     yield from differences(grants, "reversed", "wanted", "what is asked of it")
     excessive = grants.filter(excused__gt=F("gone"))
     yield from differences(excessive, "excused", "gone", "at most what has expired of it or was voided")
+
+
+def _sums_of_days() -> Iterator[Finding]:
+    """Of every day that is sealed, also where nothing is kept."""
+    newest = Seal.objects.order_by("day").last()
+    if newest is None:
+        sealed = LedgerEntry.objects.none()
+    else:
+        sealed = LedgerEntry.objects.filter(created_at__lt=end_of(newest.day))
+    proved = sums_by_day(sealed)
+    kept = {(row.day, row.currency, row.kind): (row.entries, row.amount) for row in DayTotal.objects.all()}
+    for key in sorted(proved.keys() | kept.keys()):
+        found, should = kept.get(key, (0, 0)), proved.get(key, (0, 0))
+        if found != should:
+            day, currency, kind = key
+            yield Finding(
+                f"day total of {kind} on {day} in {currency}",
+                "the sum of its entries",
+                f"{display(found[1])} of {found[0]} entries",
+                f"{display(should[1])} of {should[0]} entries",
+            )
 
 
 def _total(rows: QuerySet[Any], amount: str | CombinedExpression, **by: str) -> Coalesce:

@@ -361,3 +361,27 @@ class Seal(models.Model):
 
     def __str__(self) -> str:
         return f"Seal of {self.day}"
+
+
+class DayTotal(models.Model):
+    """
+    What the entries of a sealed day add up to, by currency and kind: what a trial balance reads.
+
+    Written in the transaction that seals the day; ``manage.py check_ledger`` proves it (``credits.trial_balance``).
+    """
+
+    day = models.DateField(help_text="UTC.")
+    currency = models.CharField(max_length=10, choices=Currency)
+    kind = models.CharField(max_length=10, choices=LedgerEntry.Kind)
+    entries = models.BigIntegerField()
+    amount = models.BigIntegerField(help_text="Signed, as the balances see it.")
+
+    class Meta:
+        ordering = ["-day", "currency", "kind"]
+        constraints = [
+            models.UniqueConstraint(fields=["currency", "day", "kind"], name="day_total_once_per_currency_and_kind"),
+            models.CheckConstraint(condition=Q(entries__gt=0), name="day_total_is_of_some_entries"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.day} in {self.currency}"

@@ -21,6 +21,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, Subquery
 
 from credits.models import Account, LedgerEntry, Seal
+from credits.trial_balance import close_days
 
 #: How long after midnight a day is still open: what was begun before it may be committed after it.
 SETTLING = timedelta(minutes=5)
@@ -106,6 +107,7 @@ def seal_day(day: date, *, now: datetime) -> Seal:
     try:
         with transaction.atomic():
             seal.save(force_insert=True)
+            close_days(day, before=newest)
     except IntegrityError:
         return Seal.objects.get(day=day)
     return seal

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from credits import views
+from credits.administration import views as administration
 from credits.sessions import views as sessions
 
 urlpatterns = [
@@ -10,4 +11,6 @@ urlpatterns = [
     path("credits/holds/<str:id>", sessions.SessionView.as_view(), name="credit-hold"),
     path("credits/holds/<str:id>/settle", sessions.SettleView.as_view(), name="credit-hold-settle"),
     path("credits/holds/<str:id>/release", sessions.ReleaseView.as_view(), name="credit-hold-release"),
+    path("admin/ledger/trial-balance", administration.TrialBalanceView.as_view(), name="trial-balance"),
+    path("admin/ledger/trial-balance.csv", administration.TrialBalanceCsvView.as_view(), name="trial-balance-csv"),
 ]

@@ -36,6 +36,7 @@ LEDGER_WRITERS = {
     "credits/services.py": "every movement is one of its functions",
     "credits/books.py": "what services decide, written in batches under the account's lock",
     "credits/reversals.py": "a part of the services: refunds, disputes and voids",
+    "credits/trial_balance.py": "sums up the entries of a day that is sealed",
     "billing/lookup.py": "opens empty accounts, for many callers at once",
     "billing/retention.py": "erases what resolved holds keep of their calls",
     "billing/batch.py": "notes the provider's id of a generation on its hold",

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Q
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from unfold.decorators import action
 
 from accounts.console import (
     ReadOnlyInline,
@@ -24,6 +25,7 @@ from accounts.console import (
     related,
     rows_url,
 )
+from credits.admin.books import show_trial_balance
 from credits.admin.columns import (
     CATEGORY_COLOURS,
     KIND_COLOURS,
@@ -179,6 +181,7 @@ class LedgerEntryAdmin(ReadOnlyPage):
     search_fields = ["reference", "memo", "actor", "grant__source", "hold__reference", "account__customer__name"]
     search_help_text = "Reference, memo, actor, grant, generation or customer"
     date_hierarchy = "created_at"
+    actions_list = ["trial_balance"]
     fieldsets = [
         (None, {"fields": [(related("account"), "sequence", badge("kind", KIND_COLOURS), "created_at")]}),
         ("Movement", {"fields": [
@@ -191,3 +194,7 @@ class LedgerEntryAdmin(ReadOnlyPage):
     @admin.display(description="paid for")
     def paid_for(self, entry: LedgerEntry) -> SafeString | str:
         return link(getattr(entry.hold, "usage", None))
+
+    @action(description="Trial balance", url_path="trial-balance", icon="balance", permissions=["view"])
+    def trial_balance(self, request: HttpRequest) -> HttpResponseBase:
+        return show_trial_balance(self, request)

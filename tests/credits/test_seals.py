@@ -250,6 +250,7 @@ def test_entry_of_a_sealed_day_that_was_added_later_is_found(ledger: list[Accoun
     assert {(finding.subject, finding.rule) for finding in found()} == {
         ("Seal of 2026-03-03", "entries"),
         ("Seal of 2026-03-03", "digest"),
+        ("day total of GRANT on 2026-03-02 in credits", "the sum of its entries"),
     }
 
 
