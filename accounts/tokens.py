@@ -135,7 +135,7 @@ def _check_times(claims: Claims, now: datetime, *, required: tuple[str, ...] = (
         value = claims.get(name)
         if value is None and name not in required:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not abs(value) < 2**53:
+        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not -(2**53) < value < 2**53:
             raise InvalidToken
         at[name] = float(value)
     seconds = now.timestamp()

@@ -141,7 +141,7 @@ class UsageSummaryView(ReadView, GenericAPIView[UsageDay]):
         responses={200: SummarySerializer, 304: NOT_MODIFIED},
         examples=[OpenApiExample("One model", value=SUMMARY)],
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request, **of: Any) -> Response:
         customer, wanted = self.customer(), self.filters()
         first, end = period_of(wanted, today=zones.day_of(timezone.now(), customer.time_zone))
         days = reports.usage_days(customer, first, end, **narrowing(wanted))

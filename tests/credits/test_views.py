@@ -284,7 +284,7 @@ def test_answer_is_304_until_something_changes(api: APIClient, account: Account,
     changed = api.get(path, headers={"if-none-match": first["ETag"]})
 
     assert first["Cache-Control"] == "private, no-cache"
-    assert first["Vary"] == "Authorization, X-Api-Key, X-User-Id, origin"
+    assert first["Vary"] == "Authorization, X-Api-Key, X-User-Id, X-Customer-Id, origin"
     assert (same.status_code, same.content, same["ETag"]) == (304, b"", first["ETag"])
     assert changed.status_code == 200
 
