@@ -1,7 +1,8 @@
 # Two commands: `make run` and `make test`. All they need is python3 (3.11 to 3.13), make and a C library.
 
 PYTHON ?= python3
-JOBS ?= 2
+# More than cores: many tests wait for a socket or a process.
+JOBS ?= 4
 BIN := .venv/bin
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
@@ -9,6 +10,7 @@ BROWSER := .venv/.installed-browser
 NODE := tests/clients/node_modules/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 POSTGRESQL := $(BIN)/python -m tests.postgres --
+VOLATILE := $(BIN)/python -m tests.postgres --volatile --
 PYTEST := $(BIN)/pytest -n $(JOBS)
 LOAD := build/load build/upstream
 
@@ -63,10 +65,10 @@ test-sqlite: $(DEV)
 	env -u DATABASE_URL $(PYTEST)
 
 test-postgresql: $(DEV)
-	$(POSTGRESQL) $(PYTEST)
+	$(VOLATILE) $(PYTEST)
 
 test-clients: $(BROWSER) $(NODE)
-	$(POSTGRESQL) $(BIN)/pytest -m clients tests/clients
+	$(VOLATILE) $(BIN)/pytest -m clients tests/clients
 
 prove: $(DEV)
 	env -u DATABASE_URL HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -m proof --timeout 1800
@@ -77,7 +79,7 @@ prove-ledger: STEPS ?= 1000000
 prove-ledger: SEED ?= $(shell $(PYTHON) -c 'import random; print(random.getrandbits(32))')
 prove-ledger: $(DEV)
 	@seed=$(SEED); echo "SEED=$$seed STEPS=$(STEPS)"; export SEED=$$seed STEPS=$(STEPS); \
-	env -u DATABASE_URL $(PYTEST) tests/simulation && $(POSTGRESQL) $(PYTEST) tests/simulation
+	env -u DATABASE_URL $(PYTEST) tests/simulation && $(VOLATILE) $(PYTEST) tests/simulation
 
 prove-overspend: $(DEV)
 	ATTEMPTS=100000 $(POSTGRESQL) $(BIN)/pytest tests/proofs/test_overspend.py

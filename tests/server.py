@@ -1,5 +1,6 @@
 """The whole product, served on a real socket for the tests that talk to it as clients do."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -20,6 +21,14 @@ from ai.desk import desk
 #: Nothing listens there.
 NOWHERE = "http://127.0.0.1:9/api/v1"
 PATIENCE_SECONDS = 20
+
+
+class Server(uvicorn.Server):
+    """One that notices at once when it is to stop: uvicorn's looks ten times a second."""
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            await asyncio.sleep(0.01)
 
 
 @contextmanager
@@ -43,7 +52,7 @@ def running_prepaid(*, provider_url: str = NOWHERE) -> Iterator[str]:
             proxy_headers=False,
             timeout_graceful_shutdown=5,
         )
-        server = uvicorn.Server(config)
+        server = Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started:

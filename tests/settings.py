@@ -28,6 +28,8 @@ from config.settings import DATABASES, INSTALLED_APPS  # noqa: E402
 # First, so that its ``flush`` is the one that Django finds.
 INSTALLED_APPS = ["tests", *INSTALLED_APPS]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# What names the models stays when the database is emptied (``tests.management.commands.flush``).
+TEST_NON_SERIALIZED_APPS = ["django.contrib.auth", "django.contrib.contenttypes"]
 # Looked for when asked for, so that nobody has to collect them.
 WHITENOISE_AUTOREFRESH = True
 WHITENOISE_USE_FINDERS = True
