@@ -32,7 +32,7 @@ def sums() -> Asked:
             parameters.extend(params or ())
         return execute(sql, params, many, context)
 
-    with mock.patch.object(chains, "findings", lambda progress, since: iter(())), connection.execute_wrapper(catch):
+    with mock.patch.object(chains, "findings", return_value=()), connection.execute_wrapper(catch):
         call_command("check_ledger", stdout=StringIO())
     assert len(questions) > 20, "the proof has lost its questions"
     return f"SELECT {' OR '.join(questions)}", parameters

@@ -27,7 +27,7 @@ class Server(uvicorn.Server):
     """One that notices at once when it is to stop: uvicorn's looks ten times a second."""
 
     async def main_loop(self) -> None:
-        while not await self.on_tick(0):
+        while not await self.on_tick(0):  # noqa: ASYNC110 (so is uvicorn's: its signal handlers set a flag)
             await asyncio.sleep(0.01)
 
 
