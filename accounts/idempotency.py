@@ -30,7 +30,7 @@ from accounts.errors import (
     IdempotencyKeyReused,
     InvalidIdempotencyKey,
 )
-from accounts.models import Customer, IdempotentRequest
+from accounts.models import ApiKey, Customer, IdempotentRequest
 from accounts.permissions import principal_of
 
 Arguments = ParamSpec("Arguments")
@@ -112,8 +112,14 @@ def key_of(request: Request) -> str:
 
 
 def fingerprint_of(request: Request) -> str:
-    """SHA-256 of method, path and body. Bodies that differ in the order of their names or in white space are one."""
-    asked = json.dumps([request.method, request.path, request.data], sort_keys=True, default=repr)
+    """
+    SHA-256 of method, path and body, and of a test key's mode: what is asked for in a test is something else.
+
+    Bodies that differ in the order of their names or in white space are one.
+    """
+    mode = principal_of(request).mode
+    apart = [] if mode == ApiKey.Mode.LIVE else [mode]
+    asked = json.dumps([request.method, request.path, request.data, *apart], sort_keys=True, default=repr)
     return hashlib.sha256(asked.encode()).hexdigest()
 
 

@@ -34,6 +34,11 @@ class Principal:
         return MAY[self.role] if self.role else reach_of(self.scopes)
 
     @property
+    def mode(self) -> str:
+        """Of a test key, test: what it spends and reads is apart from all else."""
+        return self.api_key.mode if self.api_key is not None else ApiKey.Mode.LIVE.value
+
+    @property
     def actor(self) -> str:
         """Who this is, as the ledger writes it."""
         if self.api_key is not None:

@@ -8,11 +8,12 @@ from django.utils.decorators import method_decorator
 from django.utils.http import http_date
 from django.views.decorators.http import conditional_page
 from drf_spectacular.utils import OpenApiResponse
+from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Customer
+from accounts.models import ApiKey, Customer
 from accounts.principals import Principal
 from accounts.strict import StrictSerializer, StrictView
 
@@ -22,6 +23,15 @@ SETTLING = timedelta(minutes=1)
 
 CREDENTIAL_HEADERS = ["Authorization", "X-Api-Key", "X-User-Id", "X-Customer-Id"]
 NOT_MODIFIED = OpenApiResponse(description="The same as what `If-None-Match` or `If-Modified-Since` names.")
+
+
+class OwnMode:
+    """The default of a filter by mode: the caller's own."""
+
+    requires_context = True
+
+    def __call__(self, field: serializers.Field[Any, Any, Any, Any]) -> str:
+        return str(field.context.get("mode", ApiKey.Mode.LIVE.value))
 
 
 class Filter(StrictSerializer):
@@ -49,6 +59,11 @@ class ReadView(StrictView):
         assert isinstance(principal, Principal), "no permission lets anybody else in"
         return principal.customer
 
+    def mode(self) -> str:
+        """Whether test data is read, or live data."""
+        principal = self.request.auth
+        return principal.mode if isinstance(principal, Principal) else ApiKey.Mode.LIVE.value
+
     def filters(self) -> dict[str, Any]:
         """
         Return the parameters that narrow this read.
@@ -56,7 +71,8 @@ class ReadView(StrictView):
         :raises ValidationError: naming each that is wrong
         """
         given = self.request.query_params
-        narrowing = self.filter_class(data={name: given[name] for name in self.filter_class.names() if name in given})
+        asked = {name: given[name] for name in self.filter_class.names() if name in given}
+        narrowing = self.filter_class(data=asked, context={"mode": self.mode()})
         narrowing.is_valid(raise_exception=True)
         values: dict[str, Any] = narrowing.validated_data
         return values

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from accounts.authentication import resolve
+from accounts.models import ApiKey
 from accounts.principals import Principal
 from accounts.requests import accept_request_id
 from ai import providers
@@ -15,6 +16,7 @@ from ai.authentication import authenticate
 from ai.http import invalid
 from ai.threads import in_database, in_thread
 from billing import permits
+from billing.batch import TEST_PROVIDER
 
 LIST_LIFETIME_SECONDS = 60
 MODALITIES = {"", "all", "audio", "embeddings", "image", "text", "video"}
@@ -29,7 +31,7 @@ async def models(request: Request) -> Response:
         raise invalid(
             "query.output_modalities", f"Choose one of {', '.join(sorted(MODALITIES - {''}))}.", "INVALID_CHOICE"
         )
-    listed = allowed_to(caller, await _list(modality))
+    listed = allowed_to(caller, await _list(caller, modality))
     data = [
         {
             **model,
@@ -51,7 +53,7 @@ async def openrouter_models(request: Request) -> Response:
     capability = request.query_params.get("capability", "")
     if capability not in {"", "image", "text"}:
         raise invalid("query.capability", "capability is image or text.", "INVALID_CHOICE")
-    listed = allowed_to(caller, await _list(capability))
+    listed = allowed_to(caller, await _list(caller, capability))
     options = [{"id": model["id"], "label": model.get("name") or model["id"]} for model in listed if model.get("id")]
     return _answer(request, {"models": options})
 
@@ -65,7 +67,9 @@ async def _caller(request: Request) -> Principal:
     return await in_database(resolve, await authenticate(request.scope), now=timezone.now())
 
 
-async def _list(output_modalities: str) -> list[dict[str, Any]]:
+async def _list(caller: Principal, output_modalities: str) -> list[dict[str, Any]]:
+    if caller.mode == ApiKey.Mode.TEST:
+        return providers.of_call(TEST_PROVIDER).models(output_modalities=output_modalities)
     kept = _kept.get(output_modalities)
     if kept is None or kept[0] < time.monotonic():
         filters = {"output_modalities": output_modalities} if output_modalities else {}

@@ -35,6 +35,7 @@ from ai.protocols.openai import ChatCompletions
 from ai.protocols.ui_message_stream import UIMessageStream
 from ai.relay import Relay
 from ai.settlement import drain
+from billing.batch import TEST_PROVIDER
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
     if not desk().queue.close(max(1.0, deadline - time.monotonic())):
         logger.error("The ledger's queue was not empty at the end; the worker resolves what is left.")
     await provider.close()
+    await providers.of_call(TEST_PROVIDER).close()
 
 
 async def on_http_exception(request: Request, exception: Exception) -> Response:

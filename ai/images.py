@@ -80,9 +80,11 @@ class ImageGeneration:
 async def _make(
     credential: Credential, body: ImageBody, request_id: str, session_id: str | None
 ) -> tuple[dict[str, Any], Settlement]:
-    provider = providers.current()
     wanted = Wanted(Feature.AI_IMAGE_GENERATION, body.count, body.model, False, "chat/completions", {})
-    call = await desk().admit(credential, wanted, provider=provider.name, request_id=request_id, session_id=session_id)
+    call = await desk().admit(
+        credential, wanted, provider=providers.current().name, request_id=request_id, session_id=session_id
+    )
+    provider = providers.of_call(call.provider)
     async with Settlement(call, provider) as settlement:
         made, failures = await _ask(provider, body, opaque_user(call.customer_id))
         urls = [url for images in made for url in images.urls][: body.count]

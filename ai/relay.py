@@ -86,11 +86,15 @@ class Exchange:
 
         :raises PrepaidError: any refusal, as long as nothing has been sent
         """
-        provider = providers.current()
         payload = encoded(wanted.payload)
         call = await desk().admit(
-            credential, wanted, provider=provider.name, request_id=self._request_id, session_id=session_id
+            credential,
+            wanted,
+            provider=providers.current().name,
+            request_id=self._request_id,
+            session_id=session_id,
         )
+        provider = providers.of_call(call.provider)
         async with Settlement(call, provider) as settlement:
             body = b"".join((payload, b',"user":"', opaque_user(call.customer_id).encode(), b'"}'))
             if wanted.streamed:

@@ -83,8 +83,6 @@ def decide(caller: Caller, terms: Terms | None, *, asked: Asked, quantity: int, 
     if Scope.AI not in caller.scopes.split():
         lacks = "This key may not call models: it lacks the scope 'ai'."
         raise PermissionDenied(lacks if caller.key_id is not None else "Your role may not call models.")
-    if caller.mode == "test":
-        raise PermissionDenied("Test keys cannot call models here. Use a live key.")
     permits.check(
         models=caller.allowed_models,
         features=caller.allowed_features,

@@ -3,14 +3,13 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from accounts.models import ApiKey
 from accounts.roles import scopes_of
 from accounts.zones import UTC
 from billing.admission import NOBODY, Caller
 from billing.pricing import Terms
 from billing.services import AT, PRICES_IN_FORCE, terms_of
 from credits import rows
-from credits.models import Account, Currency
+from credits.models import Account, currency_of
 
 #: ``last_used_at`` is written at most this often, so that a busy key is not a hot row.
 LAST_USED_STEP = timedelta(minutes=1)
@@ -77,11 +76,6 @@ def read(
         Account.objects.bulk_create(accounts, ignore_conflicts=True)
         return read(digests, people, now=now)
     return {row[:3]: _caller(*row[3:]) for row in found}, terms_of(prices)
-
-
-def currency_of(mode: str) -> str:
-    """What a key of ``mode`` spends."""
-    return Currency.TEST.value if mode == ApiKey.Mode.TEST else Currency.CREDITS.value
 
 
 def mark_used(callers: Iterable[Caller], *, now: datetime) -> rows.Change:

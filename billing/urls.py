@@ -7,6 +7,7 @@ from billing.usage import views as usage
 
 urlpatterns = [
     path("keys", keys.KeyListView.as_view(), name="keys"),
+    path("keys/test-credits", keys.TestCreditsView.as_view(), name="test-credits"),
     path("keys/<int:id>", keys.KeyView.as_view(), name="key"),
     path("keys/<int:id>/rotate", keys.RotateView.as_view(), name="key-rotation"),
     path("keys/<int:id>/usage", keys.KeyUsageView.as_view(), name="key-usage"),

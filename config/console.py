@@ -109,8 +109,8 @@ def customers() -> Figure:
 
 
 def balances() -> list[Figure]:
-    """What customers still have to spend, in each currency that there are accounts in."""
-    sums = Account.objects.order_by("currency").values("currency").annotate(
+    """What customers still have to spend, in each currency that there are accounts in. Test credits are no money."""
+    sums = Account.objects.exclude(currency=Currency.TEST).order_by("currency").values("currency").annotate(
         balance=Sum("balance"), held=Sum("held"), owed=Sum("owed"), accounts=Count("id")
     )  # fmt: skip
     figures = []
@@ -134,6 +134,7 @@ def balances() -> list[Figure]:
 def used(now: datetime) -> list[Figure]:
     since = now - timedelta(hours=24)
     entries = LedgerEntry.objects.filter(kind=LedgerEntry.Kind.USAGE, created_at__gte=since)
+    entries = entries.exclude(account__currency=Currency.TEST)
     sums = entries.order_by("account__currency").values("account__currency").annotate(
         amount=Sum("amount"), calls=Count("hold", distinct=True)
     )  # fmt: skip

@@ -20,7 +20,7 @@ LEAST_PLACES = {Currency.USDC.value: 2}
 
 
 def name_of(currency: str) -> str:
-    return {Currency.USDC.value: "USDC"}.get(currency, currency)
+    return {Currency.USDC.value: "USDC", Currency.TEST.value: "test credits"}.get(currency, currency)
 
 
 @admin.display(description="currency", ordering="currency")

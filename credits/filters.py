@@ -1,14 +1,15 @@
 """The query parameters of the bank's reads: known, bounded, and named when they are wrong."""
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.db.models import Model, QuerySet
 from rest_framework import serializers
 
+from accounts.models import ApiKey
 from accounts.reads import Filter as Filter
 from credits.fields import InstantField
-from credits.models import Currency, Grant
+from credits.models import Currency, Grant, currency_of
 
 Row = TypeVar("Row", bound=Model)
 
@@ -38,8 +39,26 @@ def within(rows: QuerySet[Row], start: datetime | None, end: datetime | None) ->
     return rows
 
 
+class OwnCurrency:
+    """The default of a filter by currency: what the caller spends."""
+
+    requires_context = True
+
+    def __call__(self, field: serializers.Field[Any, Any, Any, Any]) -> str:
+        return currency_of(str(field.context.get("mode", ApiKey.Mode.LIVE.value)))
+
+
 class CurrencyFilter(Filter):
-    currency = serializers.ChoiceField(Currency.choices, default=Currency.CREDITS.value, help_text="Which balance.")
+    currency = serializers.ChoiceField(
+        Currency.choices,
+        default=cast(Any, OwnCurrency()),
+        help_text="Which balance; `credits`, or `test` for a test key.",
+    )
+
+    def validate_currency(self, currency: str) -> str:
+        if self.context.get("mode") == ApiKey.Mode.TEST and currency != Currency.TEST:
+            raise serializers.ValidationError("A test key reads test credits only.", "test_only")
+        return currency
 
 
 class GrantFilter(CurrencyFilter):

@@ -11,13 +11,18 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.models import Customer
+from accounts.models import ApiKey, Customer
 
 
 class Currency(models.TextChoices):
     CREDITS = "credits"
     USDC = "usdc"
     TEST = "test", "test credits"
+
+
+def currency_of(mode: str) -> str:
+    """What a key of ``mode`` spends: test keys spend test credits, which nobody pays for and which buy nothing."""
+    return Currency.TEST.value if mode == ApiKey.Mode.TEST else Currency.CREDITS.value
 
 
 class Account(models.Model):

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from accounts.pagination import PageNumberPagination
 from credits.balances import balance_at
 from credits.filters import GrantFilter
-from credits.models import Currency, Grant
+from credits.models import Grant, currency_of
 from credits.reads import NOT_MODIFIED, ReadView, last_modified
 from credits.serializers import NO_BALANCE, BalanceSerializer, GrantSerializer
 
@@ -55,7 +55,7 @@ class BalanceView(ReadView):
     )
     def get(self, request: Request) -> Response:
         now = timezone.now()
-        balance = balance_at(customer=self.customer(), currency=Currency.CREDITS, now=now)
+        balance = balance_at(customer=self.customer(), currency=currency_of(self.mode()), now=now)
         if balance is None:
             return Response(BalanceSerializer(NO_BALANCE).data)
         return Response(BalanceSerializer(balance).data, headers=last_modified(balance.changed_at, now=now))

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from ai.providers.base import Provider
 from ai.providers.openrouter import OpenRouter
+from ai.providers.simulated import Simulated
 
 
 def _openrouter() -> Provider:
@@ -20,8 +21,18 @@ def _openrouter() -> Provider:
     )
 
 
+@cache
+def _simulated() -> Provider:
+    """One a process: its books are all that knows how a simulated call ended."""
+    return Simulated(
+        idle_timeout=settings.PROVIDER_IDLE_TIMEOUT,
+        total_timeout=settings.PROVIDER_TOTAL_TIMEOUT,
+    )
+
+
 PROVIDERS: dict[str, Callable[[], Provider]] = {
     OpenRouter.name: _openrouter,
+    Simulated.name: _simulated,
 }
 
 
@@ -29,3 +40,8 @@ PROVIDERS: dict[str, Callable[[], Provider]] = {
 def current() -> Provider:
     """Return this process' provider, made once from the settings. Its ``start`` and ``close`` are the gateway's."""
     return PROVIDERS[OpenRouter.name]()
+
+
+def of_call(name: str) -> Provider:
+    """Return the provider that an admitted call was given: this process', or the simulator for those of test keys."""
+    return _simulated() if name == Simulated.name else current()

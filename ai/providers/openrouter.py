@@ -143,10 +143,10 @@ class OpenRouter(Provider):
                     body += part
                     if len(body) > MAX_IMAGES_BYTES:
                         raise errors.ProviderGarbled("The model provider sent an answer that is too long.")
-                return _images(bytes(body), _header(response.headers, GENERATION_ID))
+                return images_of(bytes(body), _header(response.headers, GENERATION_ID))
         except openai.APIStatusError as error:
             body_of_error = {"error": error.body} if isinstance(error.body, Mapping) else {}
-            refusal = errors.refusal(error.status_code, _message(body_of_error), error.response.headers)
+            refusal = errors.refusal(error.status_code, message_of(body_of_error), error.response.headers)
             refusal.generation_id = _header(error.response.headers, GENERATION_ID)
             raise refusal from error
         except (openai.APIConnectionError, httpx2.HTTPError, TimeoutError) as error:
@@ -204,7 +204,7 @@ class OpenRouter(Provider):
             except requests.RequestException as error:
                 raise errors.ProviderBrokeOff() from error
         if response.status_code != 200:
-            raise errors.refusal(response.status_code, _message(_parsed(response.content)), response.headers)
+            raise errors.refusal(response.status_code, message_of(parsed(response.content)), response.headers)
         return read_answer(response.content)
 
     def _check_key(self) -> None:
@@ -260,7 +260,7 @@ async def _refusal(answer: OpenRouterAnswer, response: aiohttp.ClientResponse) -
         text = b""  # the status alone says enough
     finally:
         await answer.aclose()
-    error = errors.refusal(response.status, _message(_parsed(text)), response.headers)
+    error = errors.refusal(response.status, message_of(parsed(text)), response.headers)
     error.generation_id = answer.generation_id
     return error
 
@@ -292,14 +292,14 @@ def _header(headers: Mapping[str, str], name: str) -> str:
     return value if HEADER_TEXT.fullmatch(value) else ""
 
 
-def _parsed(body: bytes) -> Any:
+def parsed(body: bytes) -> Any:
     try:
         return parse_exact(body)
     except ValueError:
         return None
 
 
-def _message(body: object) -> str:
+def message_of(body: object) -> str:
     """Return the text of an error, never its metadata: that may hold another provider's raw answer."""
     error = body.get("error") if isinstance(body, Mapping) else None
     message = error.get("message") if isinstance(error, Mapping) else None
@@ -313,13 +313,13 @@ def _content(prompt: str, references: Sequence[str]) -> Any:
     return [{"type": "text", "text": prompt}, *pictures]
 
 
-def _images(body: bytes, generation_id: str) -> Images:
+def images_of(body: bytes, generation_id: str) -> Images:
     answer = read_answer(body)
     generation_id = generation_id or read_text(answer.get("id"), 255)
     failure = answer.get("error")
     if failure:
         code = failure.get("code") if isinstance(failure, Mapping) else None
-        error = errors.refusal(code if isinstance(code, int) else 502, _message(answer))
+        error = errors.refusal(code if isinstance(code, int) else 502, message_of(answer))
         error.generation_id = generation_id
         raise error
     choices = answer.get("choices")

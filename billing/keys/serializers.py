@@ -14,8 +14,9 @@ from accounts.services import in_order
 from accounts.strict import PlainTextField, StrictSerializer
 from billing.catalogue import Feature
 from billing.keys.filters import STATUSES
-from billing.lookup import currency_of
+from credits.amounts import credits
 from credits.fields import PositiveAmountField
+from credits.models import currency_of
 
 MODEL_PATTERN = re.compile(r"[A-Za-z0-9@*~][A-Za-z0-9@*~._:/+-]{0,199}", re.ASCII)
 MOST_WORDS = 50
@@ -233,6 +234,15 @@ class RotationSerializer(StrictSerializer):
         default=USUAL_OVERLAP,
         help_text="Seconds that the old key still works; 0 revokes it at once.",
     )
+
+
+class TestCreditsSerializer(StrictSerializer):
+    amount = PositiveAmountField(help_text="Test credits, up to 1000000.")
+
+    def validate_amount(self, amount: int) -> int:
+        if amount > credits(1_000_000):
+            raise serializers.ValidationError("At most 1000000 at once.", "max_value")
+        return amount
 
 
 class CreatedApiKeySerializer(ApiKeySerializer):

@@ -1,5 +1,6 @@
 """``/api/keys``: a customer's API keys."""
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -13,9 +14,10 @@ from rest_framework.response import Response
 
 from accounts import services
 from accounts.errors import ApiKeyNotFound
+from accounts.idempotency import idempotent
 from accounts.models import ApiKey
 from accounts.pagination import PageNumberPagination
-from accounts.permissions import principal_of
+from accounts.permissions import MayManage, principal_of
 from billing.keys.authority import refuse_more_than_own, refuse_other_mode
 from billing.keys.examples import CREATED, KEY, LIMITED, ROTATED
 from billing.keys.filters import KeyFilter, narrowed
@@ -26,11 +28,16 @@ from billing.keys.serializers import (
     NewApiKeySerializer,
     RotatedApiKeySerializer,
     RotationSerializer,
+    TestCreditsSerializer,
 )
+from billing.keys.test_credits import give_first_test_credits, give_test_credits
 from billing.usage.filters import KeySummaryFilter
 from billing.usage.serializers import SummarySerializer
 from billing.usage.views import PAGE, UsageSummaryView
+from credits.balances import balance_at
+from credits.models import Currency
 from credits.reads import NOT_MODIFIED, ReadView
+from credits.serializers import BalanceSerializer
 
 
 class KeyPages(PageNumberPagination):
@@ -92,7 +99,38 @@ class KeyListView(OwnKeys):
             now=timezone.now(),
             **terms,
         )
+        if key.mode == ApiKey.Mode.TEST:
+            give_first_test_credits(key.customer, actor=principal.actor, now=key.created_at)
         return Response({"key": text, **ApiKeySerializer(key).data}, status=status.HTTP_201_CREATED)
+
+
+class TestCreditsView(ReadView):
+    """Whoever may make keys may give themselves test credits: they buy nothing."""
+
+    permission_classes = (MayManage,)
+
+    @extend_schema(
+        operation_id="addTestCredits",
+        summary="Get test credits",
+        description="As many as you like, for nothing. Only test keys spend them, and only on simulated models.",
+        tags=["Keys"],
+        request=TestCreditsSerializer,
+        responses={201: BalanceSerializer},
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        asked = TestCreditsSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        principal, now = principal_of(request), timezone.now()
+        give_test_credits(
+            principal.customer,
+            asked.validated_data["amount"],
+            source=uuid.uuid4().hex,
+            actor=principal.actor,
+            now=now,
+        )
+        balance = balance_at(customer=principal.customer, currency=Currency.TEST, now=now)
+        return Response(BalanceSerializer(balance).data, status=status.HTTP_201_CREATED)
 
 
 class KeyView(OwnKeys):
@@ -185,9 +223,10 @@ class KeyUsageView(UsageSummaryView):
         responses={200: SummarySerializer, 304: NOT_MODIFIED},
     )
     def get(self, request: Request, id: int) -> Response:  # type: ignore[override]  # its path names the key
-        if not ApiKey.objects.filter(customer=self.customer(), pk=id).exists():
-            raise ApiKeyNotFound
         return super().get(request)
 
     def filters(self) -> dict[str, Any]:
-        return {**super().filters(), "key": self.kwargs["id"]}
+        key = ApiKey.objects.filter(customer=self.customer(), pk=self.kwargs["id"]).first()
+        if key is None:
+            raise ApiKeyNotFound
+        return {**super().filters(), "key": key.pk, "mode": key.mode}

@@ -2,15 +2,16 @@
 
 import re
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from accounts.models import Customer
+from accounts.models import ApiKey, Customer
 from accounts.pagination import LAST_ID
+from accounts.reads import OwnMode
 from billing.models import UsageRecord
-from billing.usage.reports import DAY, GROUPS
+from billing.usage.reports import DAY, GROUPS, of_mode
 from credits.filters import Filter, Period, within
 
 USUAL_DAYS = 30
@@ -26,8 +27,19 @@ class CallFilter(Filter):
         min_value=1, max_value=LAST_ID, required=False, help_text="The id of the API key that made the call."
     )
 
+    mode = serializers.ChoiceField(
+        ApiKey.Mode.choices,
+        default=cast(Any, OwnMode()),
+        help_text="Of live or of test keys: never of both. A test key's is `test`.",
+    )
+
     def validate_feature(self, feature: str) -> str:
         return feature.lower()
+
+    def validate_mode(self, mode: str) -> str:
+        if self.context.get("mode") == ApiKey.Mode.TEST and mode != ApiKey.Mode.TEST:
+            raise serializers.ValidationError("A test key reads what test keys used only.", "test_only")
+        return mode
 
 
 class UsageFilter(CallFilter, Period):
@@ -51,6 +63,7 @@ def usage_of(customer: Customer, wanted: dict[str, Any], *, now: datetime) -> Qu
     records = within(UsageRecord.objects.filter(customer=customer), start, wanted.get("to"))
     exactly = {"feature": "feature", "status": "status", "model": "model", "key": "api_key"}
     records = records.filter(**{field: wanted[name] for name, field in exactly.items() if name in wanted})
+    records = records.filter(of_mode("api_key", customer, wanted["mode"]))
     return records.select_related("api_key").order_by("-created_at", "-pk")
 
 
@@ -87,7 +100,7 @@ class KeySummaryFilter(SummaryFilter):
     """The same of one key, which its path names."""
 
     def get_fields(self) -> dict[str, Any]:
-        return {name: field for name, field in super().get_fields().items() if name != "key"}
+        return {name: field for name, field in super().get_fields().items() if name not in ("key", "mode")}
 
 
 def period_of(wanted: dict[str, Any], *, today: date) -> tuple[date, date]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import Min, QuerySet, Sum
+from django.db.models import Min, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.models import ApiKey, Customer
@@ -24,9 +24,24 @@ NOTHING = dict.fromkeys(SUMS, 0)
 FAR = 3653
 
 
-def usage_days(customer: Customer, first: date, end: date, **narrowed: Any) -> QuerySet[UsageDay]:
+def of_mode(column: str, customer: Customer, mode: str) -> Q:
+    """
+    Whether ``column`` names a key of ``mode``, or no key, where that is live.
+
+    What test keys used was used in a test, and that is all that tells it: so it cannot be told wrongly.
+    """
+    tests = ApiKey.objects.filter(customer=customer, mode=ApiKey.Mode.TEST).values("pk")
+    if mode == ApiKey.Mode.TEST:
+        return Q(**{f"{column}__in": tests})
+    return Q(**{column: None}) | ~Q(**{f"{column}__in": tests})
+
+
+def usage_days(
+    customer: Customer, first: date, end: date, *, mode: str = ApiKey.Mode.LIVE.value, **narrowed: Any
+) -> QuerySet[UsageDay]:
     """The customer's roll-up from the day ``first`` up to, not including, ``end``."""
-    return UsageDay.objects.filter(customer=customer, day__gte=first, day__lt=end, **narrowed).order_by()
+    days = UsageDay.objects.filter(customer=customer, day__gte=first, day__lt=end, **narrowed)
+    return days.filter(of_mode("key_id", customer, mode)).order_by()
 
 
 def totals(days: QuerySet[UsageDay]) -> dict[str, int]:
@@ -100,12 +115,13 @@ def forecast(*, available: int, charged: int, days: int, today: date) -> Forecas
     )
 
 
-def recent_usage(customer: Customer, *, days: int, today: date) -> tuple[int, int]:
+def recent_usage(customer: Customer, *, days: int, today: date, mode: str = ApiKey.Mode.LIVE.value) -> tuple[int, int]:
     """
     Return what was charged in the last whole days, at most ``days``, and how many those are.
 
     A customer is judged by the days since their first call. Today is not over, and is left out.
     """
-    first_ever = UsageDay.objects.filter(customer=customer).aggregate(day=Min("day"))["day"] or today
+    theirs = UsageDay.objects.filter(of_mode("key_id", customer, mode), customer=customer)
+    first_ever = theirs.aggregate(day=Min("day"))["day"] or today
     first = max(first_ever, today - timedelta(days=days))
-    return totals(usage_days(customer, first, today))["charged"], max((today - first).days, 0)
+    return totals(usage_days(customer, first, today, mode=mode))["charged"], max((today - first).days, 0)

@@ -20,7 +20,7 @@ from billing.usage.filters import ForecastFilter, SummaryFilter, UsageFilter, na
 from billing.usage.pagination import SummaryPagination, UsagePagination
 from billing.usage.serializers import ForecastSerializer, SummarySerializer, UsageSerializer
 from credits.balances import balance_at
-from credits.models import Currency
+from credits.models import currency_of
 from credits.reads import NOT_MODIFIED, ReadView
 
 USAGE = {
@@ -144,7 +144,7 @@ class UsageSummaryView(ReadView, GenericAPIView[UsageDay]):
     def get(self, request: Request, **of: Any) -> Response:
         customer, wanted = self.customer(), self.filters()
         first, end = period_of(wanted, today=zones.day_of(timezone.now(), customer.time_zone))
-        days = reports.usage_days(customer, first, end, **narrowing(wanted))
+        days = reports.usage_days(customer, first, end, mode=wanted["mode"], **narrowing(wanted))
         by, pages = wanted["groupBy"], self.paginator
         assert isinstance(pages, SummaryPagination), "that is its class"
         period = reports.all_days(first, end)
@@ -182,8 +182,8 @@ class ForecastView(ReadView):
     def get(self, request: Request) -> Response:
         now, customer = timezone.now(), self.customer()
         today = zones.day_of(now, customer.time_zone)
-        charged, days = reports.recent_usage(customer, days=self.filters()["days"], today=today)
-        balance = balance_at(customer=customer, currency=Currency.CREDITS, now=now)
+        charged, days = reports.recent_usage(customer, days=self.filters()["days"], today=today, mode=self.mode())
+        balance = balance_at(customer=customer, currency=currency_of(self.mode()), now=now)
         available = balance.available if balance is not None else 0
         forecast = reports.forecast(available=available, charged=charged, days=days, today=today)
         return Response(ForecastSerializer(forecast, context={"time_zone": customer.time_zone}).data)

@@ -23,7 +23,7 @@ from credits.models import Currency, Hold
 ORIGIN = "session:"
 
 
-def sessions_of(customer: Customer) -> QuerySet[Hold]:
+def sessions_of(customer: Customer, *, currency: str = Currency.CREDITS.value) -> QuerySet[Hold]:
     """The customer's session holds, those that pend first, then the newest, with what their calls came to."""
     calls = Hold.objects.filter(parent=OuterRef("pk")).order_by().values("parent")
     running = Coalesce(Sum("amount", filter=Q(status=Hold.Status.PENDING)), 0)
@@ -32,7 +32,7 @@ def sessions_of(customer: Customer) -> QuerySet[Hold]:
         key__isnull=False,
         key__startswith=ORIGIN,
         account__customer=customer,
-        account__currency=Currency.CREDITS,
+        account__currency=currency,
     )
     return own.annotate(
         spent=F("settled") + Coalesce(Subquery(calls.annotate(total=Sum("settled")).values("total")), 0),
@@ -45,21 +45,28 @@ def sessions_of(customer: Customer) -> QuerySet[Hold]:
     )
 
 
-def session_of(customer: Customer, id_: str) -> Hold:
+def session_of(customer: Customer, id_: str, *, currency: str = Currency.CREDITS.value) -> Hold:
     """
     Return the customer's session hold with the id ``id_``, as ``sessions_of`` does.
 
     :raises HoldNotFound: if there is none, or it is somebody else's
     """
     try:
-        return sessions_of(customer).get(pk=UUID(id_))
+        return sessions_of(customer, currency=currency).get(pk=UUID(id_))
     except (ValueError, Hold.DoesNotExist):
         raise HoldNotFound from None
 
 
 @transaction.atomic
 def open_session(
-    customer: Customer, *, amount: int, key: str, expires_at: datetime, reason: str, now: datetime
+    customer: Customer,
+    *,
+    amount: int,
+    key: str,
+    expires_at: datetime,
+    reason: str,
+    now: datetime,
+    currency: str = Currency.CREDITS.value,
 ) -> Hold:
     """
     Set ``amount`` units of the customer's credits aside, once per ``key``.
@@ -69,7 +76,7 @@ def open_session(
     """
     request = HoldRequest(
         id=services.new_hold_id(),
-        account_id=services.account_of(customer).pk,
+        account_id=services.account_of(customer, currency).pk,
         key=ORIGIN + hashlib.sha256(key.encode()).hexdigest(),
         amount=amount,
         expires_at=expires_at,
@@ -78,31 +85,33 @@ def open_session(
     placed = services.place_holds([request], now=now)[0]
     if isinstance(placed, InsufficientCredits):
         raise placed
-    return session_of(customer, placed.pk.hex)
+    return session_of(customer, placed.pk.hex, currency=currency)
 
 
 @transaction.atomic
-def settle_session(customer: Customer, id_: str, *, amount: int, actor: str, now: datetime) -> Hold:
+def settle_session(
+    customer: Customer, id_: str, *, amount: int, actor: str, now: datetime, currency: str = Currency.CREDITS.value
+) -> Hold:
     """
     Spend ``amount`` units of a session hold and end it. One that had ended stays as it was.
 
     :raises HoldNotFound: if it is none of the customer's
     :raises InsufficientCredits: if it has less free than ``amount``; it is not ended then
     """
-    hold = session_of(customer, id_)
+    hold = session_of(customer, id_, currency=currency)
     memo = hold.context.get("reason", "")
     resolution = services.settle_holds([(hold.pk.hex, amount)], actor=actor, memo=memo, now=now)[0]
     if resolution.first and resolution.shortfall:
         raise InsufficientCredits(required=amount, available=resolution.settled)
-    return session_of(customer, id_)
+    return session_of(customer, id_, currency=currency)
 
 
 @transaction.atomic
-def release_session(customer: Customer, id_: str, *, now: datetime) -> Hold:
+def release_session(customer: Customer, id_: str, *, now: datetime, currency: str = Currency.CREDITS.value) -> Hold:
     """
     Give back what is free of a session hold and end it. One that had ended stays as it was.
 
     :raises HoldNotFound: if it is none of the customer's
     """
-    services.release_holds([session_of(customer, id_).pk.hex], now=now)
-    return session_of(customer, id_)
+    services.release_holds([session_of(customer, id_, currency=currency).pk.hex], now=now)
+    return session_of(customer, id_, currency=currency)

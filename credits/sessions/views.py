@@ -14,7 +14,7 @@ from accounts.idempotency import idempotent, key_of
 from accounts.pagination import PageNumberPagination
 from accounts.permissions import MayReadOrSpend, principal_of
 from accounts.strict import StrictSerializer
-from credits.models import Hold
+from credits.models import Hold, currency_of
 from credits.reads import NOT_MODIFIED, ReadView
 from credits.sessions.budgets import open_session, release_session, session_of, sessions_of, settle_session
 from credits.sessions.serializers import NewSessionSerializer, SessionSerializer, SettlementSerializer
@@ -48,7 +48,7 @@ class SessionListView(ReadView, GenericAPIView[Hold]):
     permission_classes = (MayReadOrSpend,)
 
     def get_queryset(self) -> QuerySet[Hold]:
-        return sessions_of(self.customer())
+        return sessions_of(self.customer(), currency=currency_of(self.mode()))
 
     @extend_schema(
         operation_id="listHolds",
@@ -92,6 +92,7 @@ class SessionListView(ReadView, GenericAPIView[Hold]):
             expires_at=now + timedelta(seconds=terms["expiresIn"]),
             reason=terms["reason"],
             now=now,
+            currency=currency_of(self.mode()),
         )
         return Response(self.get_serializer(hold).data, status=status.HTTP_201_CREATED)
 
@@ -107,7 +108,7 @@ class SessionView(ReadView):
         examples=[EXAMPLE],
     )
     def get(self, request: Request, id: str) -> Response:
-        return Response(SessionSerializer(session_of(self.customer(), id)).data)
+        return Response(SessionSerializer(session_of(self.customer(), id, currency=currency_of(self.mode()))).data)
 
 
 class SettleView(ReadView):
@@ -135,6 +136,7 @@ class SettleView(ReadView):
             amount=asked.validated_data["amount"],
             actor=principal_of(request).actor,
             now=timezone.now(),
+            currency=currency_of(self.mode()),
         )
         return Response(SessionSerializer(hold).data)
 
@@ -153,4 +155,5 @@ class ReleaseView(ReadView):
     @idempotent
     def post(self, request: Request, id: str) -> Response:
         StrictSerializer(data=request.data).is_valid(raise_exception=True)
-        return Response(SessionSerializer(release_session(self.customer(), id, now=timezone.now())).data)
+        hold = release_session(self.customer(), id, now=timezone.now(), currency=currency_of(self.mode()))
+        return Response(SessionSerializer(hold).data)

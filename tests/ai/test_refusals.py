@@ -114,10 +114,6 @@ def without_scope(key: str, api_key: ApiKey) -> str:
     return factories.api_key(api_key.customer, scopes=["read"])
 
 
-def for_tests(key: str, api_key: ApiKey) -> str:
-    return factories.api_key(api_key.customer, mode="test")
-
-
 @pytest.mark.parametrize(
     ("spoil", "status", "code"),
     [
@@ -129,7 +125,6 @@ def for_tests(key: str, api_key: ApiKey) -> str:
         (of_an_inactive_user, 403, "suspended"),
         (of_a_team_made_by_an_inactive_user, 403, "suspended"),
         (without_scope, 403, "forbidden"),
-        (for_tests, 403, "forbidden"),
     ],
 )
 def test_key_that_is_not_good_for_this_is_refused(prepaid, api_key, account, spoil, status, code):

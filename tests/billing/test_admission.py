@@ -51,6 +51,7 @@ ASKED = Asked(("openai/gpt-4o-mini",), "ai_text_chat", "192.0.2.7")
         replace(KEY, scopes="manage ai read"),
         replace(KEY, expires_at=NOW + TICK),
         replace(KEY, last_used_at=NOW),
+        replace(KEY, mode="test"),
         replace(KEY, allowed_models="openai/*", allowed_features="ai_text_chat", allowed_addresses="192.0.2.0/24"),
     ],
 )
@@ -72,7 +73,6 @@ def test_whoever_may_spend_and_can_afford_it_is_admitted(caller):
         (replace(KEY, scopes=""), TERMS, 15, PermissionDenied),
         (replace(KEY, scopes="read manage"), TERMS, 15, PermissionDenied),
         (replace(KEY, scopes="aim fair,ai"), TERMS, 15, PermissionDenied),
-        (replace(KEY, mode="test"), TERMS, 15, PermissionDenied),
         (replace(PERSON, scopes="read"), TERMS, 15, PermissionDenied),
         (replace(PERSON, customer_id=NOBODY, account_id=NOBODY, scopes=""), TERMS, 15, CustomerNotFound),
         (replace(KEY, allowed_addresses="198.51.100.0/24"), TERMS, 15, AddressNotAllowed),
@@ -98,7 +98,6 @@ def test_refusals_come_in_one_order():
         ({"revoked_at": NOW, "expires_at": NOW}, InvalidApiKey, None),
         ({"suspended_at": NOW, "is_active": False}, Suspended, None),
         ({"scopes": "read"}, PermissionDenied, "it lacks the scope 'ai'"),
-        ({"mode": "test"}, PermissionDenied, "Test keys cannot call models"),
         ({"allowed_addresses": "198.51.100.0/24"}, AddressNotAllowed, None),
         ({"allowed_features": "ai_image_generation"}, FeatureNotAllowed, None),
         ({"allowed_models": "anthropic/*"}, ModelNotAllowed, None),

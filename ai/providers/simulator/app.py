@@ -34,12 +34,15 @@ class Call:
 class Simulator:
     """One simulated provider: its books, the faults set, and the requests it has received."""
 
-    def __init__(self, *, pace_ms: int, generation_ms: int) -> None:
+    def __init__(
+        self, *, pace_ms: int, generation_ms: int, kept_requests: int = KEPT_REQUESTS, most_chunks: int | None = None
+    ) -> None:
         self.pace_ms = pace_ms
         self.generation_ms = generation_ms
         self.books = Books()
         self.rules = Rules()
-        self.requests: deque[dict[str, Any]] = deque(maxlen=KEPT_REQUESTS)
+        self.requests: deque[dict[str, Any]] = deque(maxlen=kept_requests)
+        self.most_chunks = most_chunks
 
     def read(self, path: str, raw: bytes) -> tuple[dict[str, Any], str, Faults]:
         """
@@ -64,6 +67,9 @@ class Simulator:
             )
             if not faults.status:  # a model that refuses falls back to the next of `models`
                 break
+        most = self.most_chunks
+        if most is not None and max(faults.chunks or 0, faults.images or 0) > most:
+            raise ValueError(f"At most {most} chunks or images are simulated here.")
         return body, model, faults
 
     async def chat(self, call: Call) -> None:
@@ -145,6 +151,17 @@ class Endpoint:
             line.hang_up()
 
 
+def answers_of(simulator: Simulator) -> dict[str, tuple[str, Callable[[Call], Awaitable[None]]]]:
+    """The provider's paths, each with its method and what answers it."""
+    return {
+        "chat/completions": ("POST", simulator.chat),
+        "models": ("GET", simulator.models),
+        "generation": ("GET", simulator.generation),
+        "key": ("GET", simulator.key),
+        "credits": ("GET", simulator.credits),
+    }
+
+
 def create_app(*, pace_ms: int = 20, generation_ms: int = 0) -> Starlette:
     """
     Return a simulated OpenRouter as an ASGI application, with empty books.
@@ -173,16 +190,9 @@ def create_app(*, pace_ms: int = 20, generation_ms: int = 0) -> Starlette:
         simulator.requests.clear()
         return Response(status_code=204)
 
-    answers = {
-        "chat/completions": ("POST", simulator.chat),
-        "models": ("GET", simulator.models),
-        "generation": ("GET", simulator.generation),
-        "key": ("GET", simulator.key),
-        "credits": ("GET", simulator.credits),
-    }
     provider = [
         Route(f"/{path}", Endpoint(simulator, path, answer), methods=[method])
-        for path, (method, answer) in answers.items()
+        for path, (method, answer) in answers_of(simulator).items()
     ]
     control = [
         Route("/faults", set_faults, methods=["POST"]),

@@ -84,8 +84,10 @@ class Line:
     async def _reset(self) -> NoReturn:
         """Close the connection with RST. The server's transport is reached behind ASGI, which has no word for this."""
         transport = self._receive.__self__.transport  # type: ignore[attr-defined]
-        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        behind = transport.get_extra_info("socket")
+        if behind is not None:  # none inside one process
+            with socket.socket(fileno=os.dup(behind.fileno())) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         transport.abort()
         await asyncio.wait({self._gone})
         raise HungUp
