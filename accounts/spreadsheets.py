@@ -44,22 +44,26 @@ def harmless(cell: Any) -> Any:
     return f"'{cell}" if is_formula else cell
 
 
-class CsvResponse(StreamingHttpResponse):
+class Download(StreamingHttpResponse):
     """
-    A download of ``rows``, which are asked for as they are sent: however many there are, few are in memory.
+    A file of ``parts``, which are asked for as they are sent: however many there are, few are in memory.
 
     Under ASGI too, where the framework would gather them all before it sends the first.
     """
 
-    def __init__(self, rows: Iterable[Sequence[Any]], *, filename: str) -> None:
-        super().__init__(
-            lines(rows),
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="{filename}"'},
-        )
+    def __init__(self, parts: Iterable[bytes], *, content_type: str, filename: str) -> None:
+        headers = {"Content-Disposition": f'attachment; filename="{filename}"'}
+        super().__init__(parts, content_type=content_type, headers=headers)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         parts: Any = self.streaming_content
         following: Callable[[], bytes | None] = partial(next, parts, None)
         while (part := await sync_to_async(following)()) is not None:
             yield part
+
+
+class CsvResponse(Download):
+    """A download of ``rows``."""
+
+    def __init__(self, rows: Iterable[Sequence[Any]], *, filename: str) -> None:
+        super().__init__(lines(rows), content_type="text/csv; charset=utf-8", filename=filename)

@@ -2,10 +2,13 @@ from django.urls import path
 
 from billing import views
 from billing.keys import views as keys
+from billing.profile import views as profile
 from billing.statements import views as statements
 from billing.usage import views as usage
 
 urlpatterns = [
+    path("me", profile.ProfileView.as_view(), name="profile"),
+    path("me/export", profile.ExportView.as_view(), name="profile-export"),
     path("keys", keys.KeyListView.as_view(), name="keys"),
     path("keys/test-credits", keys.TestCreditsView.as_view(), name="test-credits"),
     path("keys/<int:id>", keys.KeyView.as_view(), name="key"),

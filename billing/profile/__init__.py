@@ -1,0 +1,1 @@
+"""``/api/me``: what is kept about a person, theirs to read, change, take along and delete."""
