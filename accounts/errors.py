@@ -282,6 +282,20 @@ class TooManyRequests(PrepaidError):
     message = "That was too soon. Try again in a moment."
 
 
+class LeakReportsNotConfigured(NotFound):
+    """404: the operator has named no key that reports are signed with."""
+
+    code = "leak_reports_not_configured"
+    message = "Leak reports are not switched on here."
+
+
+class InvalidLeakReport(PermissionDenied):
+    """403: the signature is missing, damaged or another's. Nothing was done."""
+
+    code = "invalid_leak_report"
+    message = "The signature of this report is not one that is believed here."
+
+
 class KeyIsOver(PrepaidError):
     """409: the key is revoked or has expired, and stays so."""
 

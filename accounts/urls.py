@@ -1,9 +1,11 @@
 from django.urls import path
 
+from accounts.leaked.views import LeakedView
 from accounts.teams.views import joining
 from accounts.teams.views import members as teams
 
 urlpatterns = [
+    path("keys/leaked", LeakedView.as_view(), name="leaked-keys"),
     path("customers", teams.CustomerListView.as_view(), name="customers"),
     path("customers/<int:id>", teams.CustomerView.as_view(), name="customer"),
     path("customers/<int:id>/transfer", teams.TransferView.as_view(), name="customer-transfer"),

@@ -23,6 +23,7 @@ from jwt.algorithms import RSAAlgorithm
 from accounts import issuers
 from accounts.claims import OidcRules
 from accounts.keyset import LOOPBACK, is_private_channel
+from accounts.leaks import public_keys
 from accounts.roles import Role
 from webhooks.sources import SOURCES
 
@@ -92,6 +93,18 @@ def is_network_of_some(text: str) -> bool:
         return ip_network(text).prefixlen > 0
     except ValueError:
         return False
+
+
+@register(Tags.security)
+def leak_reports_can_be_believed(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    try:
+        public_keys()
+    except (AttributeError, TypeError, ValueError):
+        yield Error(
+            "LEAK_REPORT_KEYS is not a JSON object of ECDSA P-256 public keys in PEM, so leak reports are refused.",
+            hint="Copy the identifiers and keys from https://api.github.com/meta/public_keys/secret_scanning.",
+            id="prepaid.E026",
+        )
 
 
 @register(Tags.security)

@@ -157,6 +157,8 @@ TRUSTED_PROXY_NETWORKS = env.list("TRUSTED_PROXY_NETWORKS", default=[])
 TRUSTED_PROXY_SECRET = env.str("TRUSTED_PROXY_SECRET", default="")
 TRUSTED_HOPS = env.list("TRUSTED_HOPS", default=[])
 
+LEAK_REPORT_KEYS = env.json("LEAK_REPORT_KEYS", default={})
+
 # Mail
 
 INVITATION_URL = env.str("INVITATION_URL", default="")

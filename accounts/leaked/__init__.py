@@ -1,0 +1,1 @@
+"""``/api/keys/leaked``: where keys that were found in public are reported."""
