@@ -25,13 +25,17 @@ class LeakSerializer(serializers.Serializer[Any]):
     token = serializers.CharField(max_length=LONGEST["token"])
     type = serializers.CharField(max_length=LONGEST["type"])
     url = serializers.CharField(max_length=LONGEST["url"], required=False, allow_blank=True)
-    source = serializers.CharField(max_length=LONGEST["source"], required=False, allow_blank=True)
+    source = serializers.CharField(  # type: ignore[assignment]  # the name is GitHub's, and a field's attribute too
+        max_length=LONGEST["source"], required=False, allow_blank=True
+    )
 
 
 class LabelSerializer(serializers.Serializer[Any]):
     token_raw = serializers.CharField(read_only=True)
     token_type = serializers.CharField(read_only=True)
-    label = serializers.ChoiceField([TRUE, FALSE], read_only=True)
+    label = serializers.ChoiceField(  # type: ignore[assignment]  # as above
+        [TRUE, FALSE], read_only=True
+    )
 
 
 def header(name: str) -> OpenApiParameter:

@@ -44,8 +44,7 @@ class ProfileSerializer(serializers.ModelSerializer[User]):
     @extend_schema_field(MembershipSerializer(many=True))
     def get_customers(self, user: User) -> list[dict[str, Any]]:
         mine = Membership.objects.filter(user=user).select_related("customer").order_by("customer__kind", "pk")
-        shown: list[dict[str, Any]] = MembershipSerializer(mine[:100], many=True).data
-        return shown
+        return list(MembershipSerializer(mine[:100], many=True).data)
 
 
 class ChangedProfileSerializer(ChangedCustomerSerializer):

@@ -62,7 +62,7 @@ def test_everything_is_exported_but_secrets_and_others(ada: User) -> None:
     factories.usage(account, "2", api_key=ApiKey.objects.get())
     factories.account(factories.UserFactory.create(name="Somebody else").personal_customer, "7")
 
-    response = signed_in(ada).get(f"{URL}/export")
+    response: Any = signed_in(ada).get(f"{URL}/export")
 
     raw = b"".join(response.streaming_content)
     body = json.loads(raw)
