@@ -3,6 +3,14 @@
 from accounts.errors import PrepaidError
 
 
+class PaymentsNotTaken(PrepaidError):
+    """503: paying is not possible here, because no payment provider is connected."""
+
+    status = 503
+    code = "payments_not_taken"
+    message = "This installation takes no payments itself. Ask its operator for a top-up."
+
+
 class UnknownPrice(PrepaidError):
     """503: nobody has said what this costs, so it is not sold. Never free, never guessed."""
 

@@ -4,6 +4,7 @@ from billing import views
 from billing.keys import views as keys
 from billing.profile import views as profile
 from billing.statements import views as statements
+from billing.topups import views as topups
 from billing.usage import views as usage
 
 urlpatterns = [
@@ -22,6 +23,7 @@ urlpatterns = [
     path("credits/transactions", statements.TransactionsView.as_view(), name="credit-transactions"),
     path("credits/transactions.csv", statements.TransactionsCsvView.as_view(), name="credit-transactions-csv"),
     path("credits/explain", statements.ExplanationView.as_view(), name="credit-explanation"),
+    path("billing/credits/topup", topups.TopUpView.as_view(), name="usdc-topup"),
     path("billing/credits", views.UsdcBalanceView.as_view(), name="usdc-balance"),
     path("billing/credits/transactions", statements.UsdcTransactionsView.as_view(), name="usdc-transactions"),
     path(

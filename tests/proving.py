@@ -24,7 +24,8 @@ Asked = tuple[str, list[Any]]
 @cache
 def sums() -> Asked:
     """What finds a difference in any sum. Caught on the first call, on books that are in balance."""
-    questions, parameters = [], []
+    questions: list[str] = []
+    parameters: list[Any] = []
 
     def catch(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.lstrip().startswith("SELECT"):
