@@ -28,6 +28,7 @@ from ai.protocols.bodies import Body, validated
 from ai.providers.base import Images, Provider, Usage
 from ai.relay import opaque_user
 from ai.settlement import Settlement
+from billing.admission import CREDITS
 from billing.calls import Ending
 from billing.catalogue import Feature
 from credits.amounts import display, number
@@ -72,6 +73,8 @@ class ImageGeneration:
             return
         else:
             money = {"X-Credits-Held": display(settlement.call.held)}
+            if settlement.call.currency != CREDITS:
+                money["X-Credits-Currency"] = settlement.call.currency
             if settlement.receipt is not None:
                 money["X-Credits-Charged"] = display(settlement.receipt.charged)
             await respond(send, 200, orjson.dumps(answer), [JSON, id_header, *encode(money)])

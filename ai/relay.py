@@ -37,6 +37,7 @@ from ai.protocols.base import Protocol, Translator, Wanted
 from ai.providers.base import Answer, Provider, read_answer, read_usage
 from ai.settlement import Settlement
 from ai.streaming import Scanner, error_of
+from billing.admission import CREDITS
 from billing.calls import Ending, Receipt
 from credits.amounts import display
 
@@ -206,6 +207,8 @@ class Exchange:
 
     def _call_headers(self, settlement: Settlement) -> Headers:
         headers = [self._id_header(), (b"x-credits-held", display(settlement.call.held).encode())]
+        if settlement.call.currency != CREDITS:
+            headers.append((b"x-credits-currency", settlement.call.currency.encode()))
         if settlement.generation_id:
             headers.append((b"x-generation-id", settlement.generation_id.encode("latin-1", "ignore")))
         if settlement.receipt is not None:

@@ -1,6 +1,7 @@
 """Prices and usage in the admin. Usage can be looked at; a price can be added and never changed."""
 
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from django import forms
@@ -27,28 +28,24 @@ from accounts.console import (
     related,
 )
 from billing.catalogue import LABELS, Feature
-from billing.models import Price, UsageRecord
+from billing.models import PRICED_IN, Price, UsageRecord
 from credits.admin.columns import entries_table
-from credits.console import AmountField, amount_column
+from credits.console import AmountField, amount_column, currency_name
 from credits.models import Currency, Hold
 
 STATUS_COLOURS = {"COMPLETED": "good", "CANCELLED": "warning", "FAILED": "bad", "UNKNOWN": "bad"}
-
-
-def in_credits(row: Any) -> str:
-    """Prices and usage are counted in credits."""
-    return Currency.CREDITS.value
 
 
 class NewPriceForm(forms.ModelForm):
     feature = forms.ChoiceField(
         choices=[(feature.value, LABELS[feature]) for feature in Feature], widget=UnfoldAdminSelectWidget
     )
-    amount = AmountField(max_length=24, label="Credits", help_text="For each unit: one answer, one image.")
+    currency = forms.ChoiceField(choices=PRICED_IN, initial=Currency.CREDITS, widget=UnfoldAdminSelectWidget)
+    amount = AmountField(max_length=24, help_text="For each unit: one answer, one image.")
 
     class Meta:
         model = Price
-        fields = ("feature", "amount", "effective_at")
+        fields = ("feature", "currency", "amount", "effective_at")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -81,7 +78,8 @@ def price_state(price: Any) -> SafeString:
 PRICE_COLUMNS = [
     "feature",
     badge("type", {}),
-    amount_column("amount", "credits a unit", currency=in_credits),
+    amount_column("amount", "a unit", currency=attrgetter("currency")),
+    currency_name,
     price_state,
     instant("effective_at", "from"),
 ]
@@ -94,14 +92,16 @@ class PriceAdmin(NeverDeleted, Page):
     nothing_yet = "Without a price a feature cannot be called."
 
     list_display = PRICE_COLUMNS
-    list_filter = ["feature"]
+    list_filter = ["feature", "currency"]
     search_fields = ["feature"]
     actions = None
-    fieldsets = [(None, {"fields": ["feature", (*PRICE_COLUMNS[1:4],), ("effective_at", "created_at")]})]
-    add_fieldsets = [(None, {"fields": ["feature", "amount", "effective_at"]})]
+    fieldsets = [(None, {"fields": ["feature", (*PRICE_COLUMNS[1:5],), ("effective_at", "created_at")]})]
+    add_fieldsets = [(None, {"fields": ["feature", ("currency", "amount"), "effective_at"]})]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
-        current = Price.objects.filter(feature=OuterRef("feature"), effective_at__lte=timezone.now())
+        current = Price.objects.filter(
+            feature=OuterRef("feature"), currency=OuterRef("currency"), effective_at__lte=timezone.now()
+        )
         newest = current.order_by("-effective_at", "-id").values("pk")[:1]
         return super().get_queryset(request).annotate(current_id=Subquery(newest))
 
@@ -141,6 +141,11 @@ def provider_cost(usage: UsageRecord) -> SafeString | str:
     return format_html('<span class="amount">${}</span>', usage.provider_cost) if usage.provider_cost else EMPTY
 
 
+def paid(field: str) -> Column:
+    """A column of an amount in the currency that the call was paid in."""
+    return amount_column(field, currency=attrgetter("currency"))
+
+
 @admin.display(description="hold")
 def hold_of(usage: UsageRecord) -> SafeString:
     return link_to(Hold, usage.hold_id, usage.hold_id.hex[-12:])
@@ -155,12 +160,13 @@ class UsageRecordAdmin(ReadOnlyPage):
         "feature",
         clipped("model"),
         badge("status", STATUS_COLOURS),
-        amount_column("charged", currency=in_credits),
+        paid("charged"),
+        currency_name,
         provider_cost,
         tokens,
         milliseconds("latency_ms", "took"),
     ]
-    list_filter = ["status", "feature", "provider", "streamed"]
+    list_filter = ["status", "feature", "currency", "provider", "streamed"]
     list_select_related = ["customer"]
     search_fields = ["request_id", "generation_id", "model", "customer__name", "customer__user__email"]
     search_help_text = "Request id, generation id, model or customer"
@@ -174,8 +180,7 @@ class UsageRecordAdmin(ReadOnlyPage):
             ("feature", "quantity", "streamed"), ("model", "provider"), ("request_id", "generation_id"),
         ]}),
         ("Money", {"fields": [
-            (amount_column("charged", currency=in_credits), amount_column("held", currency=in_credits)),
-            (amount_column("shortfall", currency=in_credits), provider_cost),
+            (paid("charged"), paid("held"), currency_name), (paid("shortfall"), provider_cost),
             (related("price"), hold_of),
         ]}),
         ("How much, how fast", {"fields": [

@@ -5,6 +5,7 @@ Pure: it sees what the batch has read under the account's lock and nothing else,
 every rule can be tested without a database, and there is no cache in it.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +19,8 @@ from credits.errors import InsufficientCredits
 
 #: The id of no customer: a person chose one that they are no member of.
 NOBODY = 0
+
+CREDITS, USDC, TEST = "credits", "usdc", "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Caller:
     allowed_addresses: str = ""
     #: The identity provider's word for the person's role.
     external_role: str = ""
+    #: 0 while the customer has no account in USDC.
+    usdc_account_id: int = 0
 
     @property
     def actor(self) -> str:
@@ -60,9 +65,50 @@ class Asked:
     customer_id: int | None = None
 
 
-def decide(caller: Caller, terms: Terms | None, *, asked: Asked, quantity: int, available: int, now: datetime) -> int:
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One way to pay for a call: a price in force, and the caller's account in its currency (0 if there is none)."""
+
+    currency: str
+    account_id: int
+    terms: Terms
+
+
+def offers_of(caller: Caller, feature: str, prices: Mapping[tuple[str, str], Terms]) -> list[Offer]:
+    """Return how ``caller`` can pay for ``feature``: credits come first, then USDC. Test keys spend test credits."""
+    offers = []
+    terms = prices.get((feature, CREDITS))
+    if terms is not None:
+        offers.append(Offer(TEST if caller.mode == TEST else CREDITS, caller.account_id, terms))
+    terms = prices.get((feature, USDC))
+    if terms is not None and caller.mode != TEST:
+        offers.append(Offer(USDC, caller.usdc_account_id, terms))
+    return offers
+
+
+def decide(
+    caller: Caller,
+    offers: Sequence[Offer],
+    *,
+    asked: Asked,
+    quantity: int,
+    available: Mapping[int, int],
+    now: datetime,
+) -> tuple[Offer, int]:
     """
-    Return the units to hold for ``quantity`` of a feature under ``terms``.
+    Return the offer that pays for ``quantity`` of a feature, and the units to hold of its account.
+
+    ``available`` is by account; one that is missing has nothing.
+
+    :raises PrepaidError: any refusal of ``check`` and ``afford``
+    """
+    check(caller, asked=asked, now=now)
+    return afford(offers, quantity=quantity, available=available)
+
+
+def check(caller: Caller, *, asked: Asked, now: datetime) -> None:
+    """
+    Refuse whoever may not make this call.
 
     :raises InvalidApiKey: if the key is revoked or has expired
     :raises Suspended: if the customer or the person may not spend
@@ -71,8 +117,6 @@ def decide(caller: Caller, terms: Terms | None, *, asked: Asked, quantity: int, 
     :raises AddressNotAllowed: if the key is not for where it is used
     :raises FeatureNotAllowed: if the key is not for the feature
     :raises ModelNotAllowed: if the key is not for the model
-    :raises UnknownPrice: if no price is in force
-    :raises InsufficientCredits: if less is available than the call may cost
     """
     if caller.revoked_at is not None or (caller.expires_at is not None and caller.expires_at <= now):
         raise InvalidApiKey
@@ -91,9 +135,27 @@ def decide(caller: Caller, terms: Terms | None, *, asked: Asked, quantity: int, 
         feature=asked.feature,
         address=asked.address,
     )
-    if terms is None or terms.type != FIXED:
+
+
+def afford(offers: Sequence[Offer], *, quantity: int, available: Mapping[int, int]) -> tuple[Offer, int]:
+    """
+    Return the first of ``offers`` that affords the whole call, and what it holds.
+
+    No call is paid from two accounts, and nothing is exchanged.
+
+    :raises UnknownPrice: if no price is in force
+    :raises InsufficientCredits: if no account has as much as the call may cost; it names what the first lacks
+    """
+    payable = [offer for offer in offers if offer.terms.type == FIXED]
+    if not payable:
         raise UnknownPrice
-    amount = ceiling(terms, quantity)
-    if amount > available:
-        raise InsufficientCredits(required=amount, available=available)
-    return amount
+    for offer in payable:
+        amount = ceiling(offer.terms, quantity)
+        if amount <= available.get(offer.account_id, 0):
+            return offer, amount
+    first = payable[0]
+    raise InsufficientCredits(
+        required=ceiling(first.terms, quantity),
+        available=available.get(first.account_id, 0),
+        currency=first.currency,
+    )

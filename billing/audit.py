@@ -14,7 +14,7 @@ from billing.days import FAILED, KEY, MEASURES, SUMS
 from billing.models import Price, UsageRecord
 from credits.audit import differences
 from credits.findings import ENTRIES_A_READ, Finding, subject_of
-from credits.models import Hold
+from credits.models import Currency, Hold
 
 NAMES = [name for name, _ in SUMS]
 OF_RECORD = {
@@ -43,7 +43,8 @@ def _difference() -> str:
         SELECT {key}, {sums} FROM (
             SELECT {key}, {kept} FROM billing_usageday
             UNION ALL
-            SELECT customer_id, day, feature, model, COALESCE(api_key_id, 0), {proved} FROM billing_usagerecord
+            SELECT customer_id, day, currency, feature, model, COALESCE(api_key_id, 0), {proved}
+            FROM billing_usagerecord
         ) AS both_sides
         GROUP BY {key}
         HAVING SUM(kept_calls) - {erased} <> SUM(proved_calls) OR ({erased} = 0 AND ({changed})) OR {more}
@@ -59,6 +60,7 @@ def findings() -> Iterator[Finding]:
     records = UsageRecord.objects.annotate(
         account_id=F("hold__account"),
         payer=F("hold__account__customer"),
+        paid_in=F("hold__account__currency"),
         status_of_hold=F("hold__status"),
         settled=F("hold__settled"),
         set_aside=F("hold__amount"),
@@ -66,6 +68,7 @@ def findings() -> Iterator[Finding]:
     yield from differences(records, "charged", "settled", "what its hold settled")
     yield from differences(records, "held", "set_aside", "what its hold set aside")
     yield from _strange(records.exclude(customer=F("payer")), "customer_id", "whose account its hold is on")
+    yield from _strange(records.exclude(currency=F("paid_in")), "currency", "that of the account its hold is on")
     yield from _strange(records.filter(status_of_hold=Hold.Status.PENDING), "status_of_hold", "a resolved hold")
     yield from _strange(
         records.filter(shortfall__gt=0).exclude(charged=F("held")), "shortfall", "none as long as its hold is not spent"
@@ -75,6 +78,10 @@ def findings() -> Iterator[Finding]:
     price = Price.objects.filter(pk=OuterRef("price_id"), feature=OuterRef("feature"))
     yield from _strange(records.exclude(Q(api_key=None) | Exists(key)), "api_key_id", "one of its customer's keys")
     yield from _strange(records.exclude(Exists(price)), "price_id", "one of its feature's prices")
+    # Test credits are spent at the prices in credits.
+    paid = records.exclude(currency=Currency.TEST).filter(Exists(price))
+    in_currency = Exists(price.filter(currency=OuterRef("currency")))
+    yield from _strange(paid.exclude(in_currency), "price_id", "a price in its currency")
 
     calls = Hold.objects.filter(context__has_key="terms").exclude(status=Hold.Status.PENDING)
     for hold in calls.exclude(Exists(UsageRecord.objects.filter(hold=OuterRef("pk")))).iterator(ENTRIES_A_READ):
@@ -96,8 +103,8 @@ def findings_of_days() -> Iterator[Finding]:
 
 
 def _differing(key: tuple[Any, ...], sums: tuple[int, ...]) -> Iterator[Finding]:
-    customer_id, day, feature, model, key_id = key
-    subject = f"usage of customer {customer_id} on {day} ({feature}, {model}, key {key_id})"
+    customer_id, day, currency, feature, model, key_id = key
+    subject = f"usage of customer {customer_id} on {day} in {currency} ({feature}, {model}, key {key_id})"
     kept, proved = dict(zip(NAMES, sums[::2], strict=True)), dict(zip(NAMES, sums[1::2], strict=True))
     erased = kept["erased_calls"]
     proved["calls"] += erased

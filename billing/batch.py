@@ -8,7 +8,7 @@ One transaction for whatever has queued: admissions, generation ids, conclusions
 However many operations there are, each table is read or written once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,12 +17,14 @@ from django.db import transaction
 
 from accounts.errors import InvalidApiKey, PermissionDenied, PrepaidError
 from accounts.models import ApiKey
-from billing import days, lookup
-from billing.admission import NOBODY, Asked, Caller, decide
+from billing import days, lookup, records
+from billing.admission import NOBODY, Asked, Caller, Offer, decide, offers_of
 from billing.calls import Call, Ending, Receipt, Report
-from billing.pricing import Terms, charge
+from billing.pricing import charge
+from billing.services import Prices
 from credits import rows
 from credits.books import Books, HoldRequest
+from credits.errors import HoldNotFound
 from credits.ledger import Why
 from credits.models import Hold
 
@@ -113,8 +115,9 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
     outcomes: dict[int, Any] = {}
     with transaction.atomic():
         asking, prices = _look_up(admissions, now)
+        offers = _offers(admissions, asking, prices)
         books = Books.open(
-            {caller.account_id for caller in asking.values() if caller.account_id != NOBODY}
+            {offer.account_id for each in offers.values() for offer in each if offer.account_id != NOBODY}
             | {conclusion.call.account_id for conclusion in conclusions},
             {conclusion.call.hold_id for conclusion in conclusions} | _sessions(admissions, conclusions),
             now=now,
@@ -123,28 +126,19 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
         for conclusion in conclusions:
             receipt = outcomes[id(conclusion)] = _conclude(books, conclusion)
             if receipt.first:
-                usage.append(_usage_row(conclusion, receipt))
+                usage.append(records.usage_row(conclusion.call, conclusion.report, receipt))
 
         admitted = _admitted_before(admissions) if again else {}
         for admission in admissions:
             caller = asking.get(admission.who)
-            terms = prices.get(admission.feature)
-            outcomes[id(admission)] = admitted.get(admission.hold_id) or _admit(books, admission, caller, terms, now)
+            outcomes[id(admission)] = admitted.get(admission.hold_id) or _admit(
+                books, admission, caller, offers.get(admission.hold_id, []), now
+            )
 
-        concluded = {conclusion.call.hold_id for conclusion in conclusions}
         books.save(
-            rows.insert("billing_usagerecord", USAGE, usage),
+            rows.insert(records.TABLE, records.COLUMNS, usage),
             days.add(usage),
-            rows.update(
-                "credits_hold",
-                IDENTITY,
-                [
-                    {"id": identity.call.hold_id, "reference": identity.generation_id}
-                    for identity in identities
-                    if identity.call.hold_id not in concluded
-                ],
-                where="status = 'PENDING'",
-            ),
+            _identified(identities, but={conclusion.call.hold_id for conclusion in conclusions}),
             lookup.mark_used(asking.values(), now=now),
         )
     return [outcomes.get(id(operation)) for operation in operations]
@@ -156,7 +150,7 @@ def _sessions(admissions: Sequence[Admit], conclusions: Sequence[Conclude]) -> s
     return {id_ for id_ in ids if id_ is not None}
 
 
-def _look_up(admissions: Sequence[Admit], now: datetime) -> tuple[dict[lookup.Who, Caller], dict[str, Terms]]:
+def _look_up(admissions: Sequence[Admit], now: datetime) -> tuple[dict[lookup.Who, Caller], Prices]:
     if not admissions:
         return {}, {}
     digests = {admission.key_digest for admission in admissions} - {""}
@@ -164,8 +158,17 @@ def _look_up(admissions: Sequence[Admit], now: datetime) -> tuple[dict[lookup.Wh
     return lookup.read(digests, people, now=now)
 
 
+def _offers(admissions: Sequence[Admit], asking: Mapping[lookup.Who, Caller], prices: Prices) -> dict[str, list[Offer]]:
+    """How each admission can be paid for, by its hold's id."""
+    return {
+        admission.hold_id: offers_of(caller, admission.feature, prices)
+        for admission in admissions
+        if (caller := asking.get(admission.who)) is not None
+    }
+
+
 def _admit(
-    books: Books, admission: Admit, caller: Caller | None, terms: Terms | None, now: datetime
+    books: Books, admission: Admit, caller: Caller | None, offers: list[Offer], now: datetime
 ) -> Call | PrepaidError:
     if caller is None or admission.is_news_to(caller):
         return InvalidApiKey() if admission.key_digest else UnknownPerson()
@@ -178,29 +181,17 @@ def _admit(
         customer_id=admission.customer_id,
     )
     try:
-        available = 0 if caller.customer_id == NOBODY else books.available(caller.account_id, admission.session_id)
-        amount = decide(caller, terms, asked=asked, quantity=admission.quantity, available=available, now=now)
+        if admission.session_id is not None:
+            offers = _of_session(books, admission.session_id, offers)
+        available = {
+            offer.account_id: books.available(offer.account_id, admission.session_id)
+            for offer in offers
+            if offer.account_id != NOBODY
+        }
+        offer, amount = decide(caller, offers, asked=asked, quantity=admission.quantity, available=available, now=now)
     except PrepaidError as refusal:
         return refusal
-    assert terms is not None, "a feature without a price is refused"
-    call = Call(
-        hold_id=admission.hold_id,
-        session_id=admission.session_id,
-        account_id=caller.account_id,
-        customer_id=caller.customer_id,
-        key_id=caller.key_id,
-        actor=caller.actor,
-        request_id=admission.request_id,
-        feature=admission.feature,
-        quantity=admission.quantity,
-        terms=terms,
-        held=amount,
-        provider=TEST_PROVIDER if caller.mode == ApiKey.Mode.TEST else admission.provider,
-        model=admission.model,
-        streamed=admission.streamed,
-        admitted_at=now,
-        time_zone=caller.time_zone,
-    )
+    call = _call(admission, caller, offer, amount, now)
     books.hold(
         HoldRequest(
             id=call.hold_id,
@@ -216,6 +207,41 @@ def _admit(
     return call
 
 
+def _call(admission: Admit, caller: Caller, offer: Offer, amount: int, now: datetime) -> Call:
+    return Call(
+        hold_id=admission.hold_id,
+        session_id=admission.session_id,
+        account_id=offer.account_id,
+        customer_id=caller.customer_id,
+        key_id=caller.key_id,
+        actor=caller.actor,
+        request_id=admission.request_id,
+        feature=admission.feature,
+        quantity=admission.quantity,
+        terms=offer.terms,
+        held=amount,
+        provider=TEST_PROVIDER if caller.mode == ApiKey.Mode.TEST else admission.provider,
+        model=admission.model,
+        streamed=admission.streamed,
+        admitted_at=now,
+        time_zone=caller.time_zone,
+        currency=offer.currency,
+    )
+
+
+def _of_session(books: Books, session_id: str, offers: list[Offer]) -> list[Offer]:
+    """
+    Keep the offer whose account the session hold is on: what is drawn from it stays in its currency.
+
+    :raises HoldNotFound: if it is on no account that could pay
+    """
+    account_id = books.account_of_session(session_id)
+    kept = [offer for offer in offers if offer.account_id == account_id]
+    if offers and not kept:
+        raise HoldNotFound
+    return kept
+
+
 def _conclude(books: Books, conclusion: Conclude) -> Receipt:
     call, report = conclusion.call, conclusion.report
     if report.ending in CHARGED:
@@ -229,7 +255,18 @@ def _conclude(books: Books, conclusion: Conclude) -> Receipt:
         shortfall=resolution.shortfall,
         available=books.by_account[call.account_id].available,
         first=resolution.first,
+        currency=call.currency,
     )
+
+
+def _identified(identities: Sequence[Identify], *, but: set[str]) -> rows.Change:
+    """Name the generations of the holds that pend. A conclusion names its own."""
+    named = [
+        {"id": identity.call.hold_id, "reference": identity.generation_id}
+        for identity in identities
+        if identity.call.hold_id not in but
+    ]
+    return rows.update("credits_hold", IDENTITY, named, where="status = 'PENDING'")
 
 
 def _admitted_before(admissions: Sequence[Admit]) -> dict[str, Call]:
@@ -238,63 +275,3 @@ def _admitted_before(admissions: Sequence[Admit]) -> dict[str, Call]:
 
 
 IDENTITY = (("id", rows.UUID_), ("reference", rows.TEXT))
-USAGE = (
-    ("hold_id", rows.UUID_),
-    ("customer_id", rows.BIGINT),
-    ("api_key_id", rows.BIGINT),
-    ("request_id", rows.TEXT),
-    ("feature", rows.TEXT),
-    ("quantity", rows.BIGINT),
-    ("price_id", rows.BIGINT),
-    ("status", rows.TEXT),
-    ("error_code", rows.TEXT),
-    ("held", rows.BIGINT),
-    ("charged", rows.BIGINT),
-    ("shortfall", rows.BIGINT),
-    ("provider_cost", rows.TEXT),
-    ("provider_cost_picos", rows.BIGINT),
-    ("provider", rows.TEXT),
-    ("model", rows.TEXT),
-    ("generation_id", rows.TEXT),
-    ("prompt_tokens", rows.BIGINT),
-    ("completion_tokens", rows.BIGINT),
-    ("cached_tokens", rows.BIGINT),
-    ("reasoning_tokens", rows.BIGINT),
-    ("streamed", rows.BOOLEAN),
-    ("latency_ms", rows.BIGINT),
-    ("first_token_ms", rows.BIGINT),
-    ("created_at", rows.INSTANT),
-    ("day", rows.DATE),
-)
-
-
-def _usage_row(conclusion: Conclude, receipt: Receipt) -> dict[str, Any]:
-    call, report = conclusion.call, conclusion.report
-    return {
-        "hold_id": call.hold_id,
-        "customer_id": call.customer_id,
-        "api_key_id": call.key_id,
-        "request_id": call.request_id,
-        "feature": call.feature,
-        "quantity": report.delivered or call.quantity,
-        "price_id": call.terms.price_id,
-        "status": report.ending.value,
-        "error_code": report.error_code,
-        "held": call.held,
-        "charged": receipt.charged,
-        "shortfall": receipt.shortfall,
-        "provider_cost": report.cost[:40],
-        "provider_cost_picos": report.cost_picos,
-        "provider": call.provider,
-        "model": (report.model or call.model)[:200],
-        "generation_id": report.generation_id[:255],
-        "prompt_tokens": report.prompt_tokens,
-        "completion_tokens": report.completion_tokens,
-        "cached_tokens": report.cached_tokens,
-        "reasoning_tokens": report.reasoning_tokens,
-        "streamed": call.streamed,
-        "latency_ms": report.latency_ms,
-        "first_token_ms": report.first_token_ms,
-        "created_at": call.admitted_at,
-        "day": call.day,
-    }

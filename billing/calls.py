@@ -22,7 +22,7 @@ EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOpera
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An admitted call, JSON as it stands. ``held`` and ``terms.amount`` are in units of 10⁻⁷ credit."""
+    """An admitted call, JSON as it stands. Amounts are in units of 10⁻⁷ of ``currency``."""
 
     hold_id: str
     account_id: int
@@ -40,6 +40,7 @@ class Call:
     admitted_at: datetime
     session_id: str | None = None
     time_zone: str = zones.UTC
+    currency: str = "credits"
 
     @property
     def day(self) -> date:
@@ -100,10 +101,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a concluded call cost. ``first`` is false if another process had concluded it before."""
+    """
+    What a concluded call cost, in units of ``currency``, and what is left there.
+
+    ``first`` is false if another process had concluded it before.
+    """
 
     charged: int
     held: int
     shortfall: int
     available: int
     first: bool
+    currency: str = "credits"

@@ -10,6 +10,7 @@ TABLE = "billing_usageday"
 KEY = (
     ("customer_id", rows.BIGINT),
     ("day", rows.DATE),
+    ("currency", rows.TEXT),
     ("feature", rows.TEXT),
     ("model", rows.TEXT),
     ("key_id", rows.BIGINT),

@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from accounts.roles import scopes_of
 from accounts.zones import UTC
 from billing.admission import NOBODY, Caller
-from billing.pricing import Terms
-from billing.services import AT, PRICES_IN_FORCE, terms_of
+from billing.services import AT, PRICES_IN_FORCE, Prices, terms_of
 from credits import rows
 from credits.models import Account, currency_of
 
@@ -21,19 +20,20 @@ LAST_USED = (("id", rows.BIGINT), ("last_used_at", rows.INSTANT))
 KEYS = """
     SELECT rows.digest, 0, '', customer.id, account.id, key.id, NULL, key.mode, key.scopes, person.is_active,
            customer.suspended_at, key.expires_at, key.revoked_at, key.last_used_at, customer.time_zone,
-           key.allowed_models, key.allowed_features, key.allowed_addresses, ''
+           key.allowed_models, key.allowed_features, key.allowed_addresses, '', usdc.id
     FROM {rows}
     JOIN accounts_apikey key ON key.digest = rows.digest
     JOIN accounts_customer customer ON customer.id = key.customer_id
     LEFT JOIN accounts_user person ON person.id = COALESCE(customer.user_id, key.created_by_id)
     LEFT JOIN credits_account account ON account.customer_id = customer.id
          AND account.currency = CASE key.mode WHEN 'test' THEN 'test' ELSE 'credits' END
+    LEFT JOIN credits_account usdc ON usdc.customer_id = customer.id AND usdc.currency = 'usdc' AND key.mode <> 'test'
 """
 # Whom they are no member of is there without a customer: they exist, and what they chose does not, for them.
 PEOPLE = """
     SELECT rows.external_id, COALESCE(rows.customer_id, 0), rows.team_id, customer.id, account.id, NULL, person.id,
            'live', member.role, person.is_active, customer.suspended_at, NULL, NULL, NULL, customer.time_zone,
-           '', '', '', member.external_role
+           '', '', '', member.external_role, usdc.id
     FROM {rows}
     JOIN accounts_user person ON person.external_id = rows.external_id
     LEFT JOIN accounts_customer own ON own.user_id = person.id
@@ -42,6 +42,7 @@ PEOPLE = """
          AND member.customer_id = COALESCE(rows.customer_id, CASE WHEN rows.team_id = '' THEN own.id ELSE team.id END)
     LEFT JOIN accounts_customer customer ON customer.id = member.customer_id
     LEFT JOIN credits_account account ON account.customer_id = customer.id AND account.currency = 'credits'
+    LEFT JOIN credits_account usdc ON usdc.customer_id = customer.id AND usdc.currency = 'usdc'
 """
 
 #: Who asks: a key's digest, or a person's external id with the customer that they choose here (0 is none) and
@@ -49,14 +50,12 @@ PEOPLE = """
 Who = tuple[str, int, str]
 
 
-def read(
-    digests: Collection[str], people: Collection[Who], *, now: datetime
-) -> tuple[dict[Who, Caller], dict[str, Terms]]:
+def read(digests: Collection[str], people: Collection[Who], *, now: datetime) -> tuple[dict[Who, Caller], Prices]:
     """
-    Return the callers by who asks, and the price of each feature.
+    Return the callers by who asks, and the prices in force.
 
     Whom nobody knows is missing; who is no member of the customer that they choose has none (id 0). A customer
-    that has no account yet gets an empty one.
+    that has no account in credits yet gets an empty one; one in USDC is opened when there is something for it.
     """
     queries: list[rows.Query] = [(PRICES_IN_FORCE, AT, [{"instant": now}])]
     if digests:
@@ -105,6 +104,7 @@ def _caller(
     allowed_features: str,
     allowed_addresses: str,
     external_role: str | None,
+    usdc_account_id: int | None,
 ) -> Caller:
     """
     Behind a team's key that nobody made there is nobody who could be inactive; SQLite's booleans are 0 and 1.
@@ -114,6 +114,7 @@ def _caller(
     return Caller(
         customer_id=customer_id or NOBODY,
         account_id=account_id or NOBODY,
+        usdc_account_id=usdc_account_id or NOBODY,
         key_id=key_id,
         user_id=user_id,
         mode=mode,

@@ -5,25 +5,33 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import ApiKey, Customer
-from credits.models import Hold
+from credits.models import Currency, Hold
+
+#: What a price may be in. Test credits are spent at the prices in credits.
+PRICED_IN = [(currency.value, currency.label) for currency in (Currency.CREDITS, Currency.USDC)]
 
 
 class Price(models.Model):
-    """What a feature costs from an instant on. Append-only: a new price is a new row."""
+    """
+    What a feature costs from an instant on, in one currency. Append-only: a new price is a new row.
+
+    A feature may have a price in each currency; a call is paid whole from the first account that can (``admission``).
+    """
 
     class Type(models.TextChoices):
         FIXED = "FIXED"
         METERED = "METERED"
 
     feature = models.CharField(max_length=50)
+    currency = models.CharField(max_length=10, choices=PRICED_IN, default=Currency.CREDITS)
     type = models.CharField(max_length=7, choices=Type, default=Type.FIXED)
-    amount = models.BigIntegerField(help_text="FIXED: units (10⁻⁷ credit) for each unit of the feature.")
+    amount = models.BigIntegerField(help_text="FIXED: units (10⁻⁷) for each unit of the feature.")
     effective_at = models.DateTimeField(default=timezone.now)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         ordering = ["feature", "-effective_at", "-id"]
-        indexes = [models.Index(fields=["feature", "-effective_at", "-id"], name="price_newest_of_feature")]
+        indexes = [models.Index(fields=["feature", "currency", "-effective_at", "-id"], name="price_newest")]
         constraints = [
             models.CheckConstraint(condition=Q(amount__gte=0), name="price_is_not_negative"),
         ]
@@ -67,6 +75,9 @@ class UsageRecord(models.Model):
     status = models.CharField(max_length=9, choices=Status)
     error_code = models.CharField(max_length=50, blank=True)
 
+    currency = models.CharField(
+        max_length=10, choices=Currency, default=Currency.CREDITS, help_text="Of the account that paid."
+    )
     held = models.BigIntegerField(help_text="Set aside before the call.")
     charged = models.BigIntegerField(help_text="What it cost the customer.")
     shortfall = models.BigIntegerField(default=0, help_text="Worth more than was held: our loss.")
@@ -97,7 +108,7 @@ class UsageRecord(models.Model):
         indexes = [
             # What follows the id is there to be filtered by, without a look at the row.
             models.Index(
-                fields=["customer", "-created_at", "-id", "status", "feature", "model", "api_key"],
+                fields=["customer", "-created_at", "-id", "status", "feature", "model", "api_key", "currency"],
                 name="usage_of_customer",
             ),
             models.Index(fields=["api_key", "-created_at", "-id"], name="usage_of_api_key"),
@@ -114,10 +125,15 @@ class UsageRecord(models.Model):
     def __str__(self) -> str:
         return f"Usage {self.pk}: {self.feature}"
 
+    @property
+    def credits_charged(self) -> int:
+        """For those who read credits alone: what it cost of them, nothing if it was paid in USDC."""
+        return 0 if self.currency == Currency.USDC else self.charged
+
 
 class UsageDay(models.Model):
     """
-    What a customer used in a day, by feature, model and key: the sums of its usage records.
+    What a customer used in a day, by currency, feature, model and key: the sums of its usage records.
 
     Added to in the transaction that writes the record, and kept when that is erased. Only ``billing.days`` writes it.
     """
@@ -126,6 +142,7 @@ class UsageDay(models.Model):
         Customer, on_delete=models.PROTECT, related_name="usage_days", db_index=False, db_constraint=False
     )
     day = models.DateField(help_text="Where the customer was when the call was admitted.")
+    currency = models.CharField(max_length=10, choices=Currency, default=Currency.CREDITS)
     feature = models.CharField(max_length=50)
     model = models.CharField(max_length=200)
     # Not a reference: of two rows without a key, a unique constraint would see no second.
@@ -145,7 +162,8 @@ class UsageDay(models.Model):
         ordering = ["-day", "-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["customer", "day", "feature", "model", "key_id"], name="usage_day_once_per_what_is_summed_up"
+                fields=["customer", "day", "currency", "feature", "model", "key_id"],
+                name="usage_day_once_per_what_is_summed_up",
             ),
             models.CheckConstraint(
                 condition=Q(failed_calls__range=(0, F("calls")), erased_calls__gte=0), name="usage_day_counts_its_calls"

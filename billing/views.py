@@ -48,9 +48,9 @@ class SettingsView(ReadView):
     def get(self, request: Request) -> Response:
         prices = current_prices(timezone.now())
         costs = {
-            feature.value: prices[feature].amount
+            feature.value: terms.amount
             for feature in Feature
-            if feature in prices and prices[feature].type == FIXED
+            if (terms := prices.get((feature, Currency.CREDITS))) is not None and terms.type == FIXED
         }
         return Response(SettingsSerializer({"featureCosts": costs, "planCredits": {}}).data)
 

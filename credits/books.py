@@ -134,6 +134,11 @@ class Books:
             return self.by_account[account_id].available
         return self._session(account_id, session_id).free
 
+    def account_of_session(self, session_id: str) -> int | None:
+        """Return the account that a session hold is on, if there is such a hold."""
+        session = self._holds.get(session_id)
+        return None if session is None else session.account_id
+
     def settle(self, hold_id: str, amount: int, *, why: Why, reference: str = "") -> Resolution:
         """
         Spend ``amount`` of a hold and free the rest. Above the hold, the rest is the house's ``shortfall``.

@@ -1,23 +1,39 @@
 """Refusals of the bank."""
 
+from typing import Any
+
 from accounts.errors import PrepaidError
-from credits.amounts import number
+from credits.amounts import display, number
+
+CREDITS = "credits"
+#: How many places at least an amount in a currency is written with, and what it is called.
+WRITTEN = {CREDITS: (0, "credits"), "usdc": (2, "USDC"), "test": (0, "test credits")}
 
 
 class InsufficientCredits(PrepaidError):
-    """402: the account has less available than is asked for. Amounts are in units."""
+    """
+    402: the account has less available than is asked for. Amounts are in units of ``currency``.
+
+    ``more`` are further fields of the body. The currency is one of them where it is not credits.
+    """
 
     status = 402
     code = "insufficient_credits"
 
-    def __init__(self, *, required: int, available: int) -> None:
-        super().__init__(
-            f"This needs {number(required)} credits and {number(available)} are available. "
-            "Buy credits, or ask for less.",
-            headers={"x-should-retry": "false"},
-            required=number(required),
-            available=number(available),
+    def __init__(self, *, required: int, available: int, currency: str = CREDITS, **more: Any) -> None:
+        places, name = WRITTEN[currency]
+        needed, left = (
+            display(units, least_places=places) if places else number(units) for units in (required, available)
         )
+        super().__init__(
+            f"This needs {needed} {name} and {left} are available. Buy credits, or ask for less.",
+            headers={"x-should-retry": "false"},
+            required=needed,
+            available=left,
+            **more,
+        )
+        if currency != CREDITS:
+            self.extra["currency"] = currency
 
 
 class SourceConflict(PrepaidError):

@@ -79,6 +79,13 @@ def grant(to: Account, amount: str, **terms: Any) -> Grant:
     )
 
 
+def price(feature: str, currency: str) -> Price:
+    """Return the newest price of ``feature`` that is paid in ``currency``; one of USDC is made up if there is none."""
+    priced_in = "credits" if currency == "test" else currency
+    found = Price.objects.filter(feature=feature, currency=priced_in).order_by("effective_at").last()
+    return found or Price.objects.create(feature=feature, currency=priced_in, amount=1)
+
+
 def usage(of: Account, charged: str = "1", **fields: Any) -> UsageRecord:
     """Hold, settle and record a call that cost ``of`` so many credits, as its conclusion does."""
     now = fields.get("created_at", timezone.now())
@@ -93,8 +100,9 @@ def usage(of: Account, charged: str = "1", **fields: Any) -> UsageRecord:
             "hold_id": hold_id,
             "customer": of.customer,
             "feature": feature,
-            "price": Price.objects.filter(feature=feature).latest("effective_at"),
+            "price": price(feature, of.currency),
             "status": UsageRecord.Status.COMPLETED,
+            "currency": of.currency,
             "held": amount,
             "charged": amount,
             "provider": "openrouter",

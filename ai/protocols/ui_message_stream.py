@@ -21,6 +21,7 @@ from ai.protocols.bodies import Body, validated
 from ai.protocols.openai import with_usage
 from ai.providers.base import Usage, parse_exact, read_usage
 from ai.streaming import LineBuffer, error_of, payloads
+from billing.admission import CREDITS
 from billing.calls import Receipt
 from billing.catalogue import Feature
 from credits.amounts import number
@@ -144,6 +145,8 @@ class UITranslator(Translator):
         if receipt is not None:
             metadata["creditsCharged"] = number(receipt.charged)
             metadata["creditsRemaining"] = number(receipt.available)
+            if receipt.currency != CREDITS:
+                metadata["currency"] = receipt.currency
         start = b"" if self._started else self.feed(b"")
         return start + b"".join(
             [

@@ -12,6 +12,7 @@ from credits.fields import write_instant
 RECORDS_A_READ = 1000
 HEADER = (
     "id", "timestamp", "day", "feature", "model", "status", "errorCode", "quantity", "creditsUsed",
+    "charged", "currency",
     "promptTokens", "completionTokens", "cachedTokens", "reasoningTokens",
     "generationId", "requestId", "keyId", "keyName", "streamed", "latencyMs", "firstTokenMs",
 )  # fmt: skip
@@ -48,7 +49,9 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
         record.status,
         record.error_code,
         record.quantity,
+        display(record.credits_charged),
         display(record.charged),
+        record.currency,
         record.prompt_tokens,
         record.completion_tokens,
         record.cached_tokens,

@@ -12,7 +12,8 @@ from accounts.pagination import LAST_ID
 from accounts.reads import OwnMode
 from billing.models import UsageRecord
 from billing.usage.reports import DAY, GROUPS, of_mode
-from credits.filters import Filter, Period, within
+from credits.filters import CurrencyFilter, Filter, Period, within
+from credits.models import Currency
 
 USUAL_DAYS = 30
 MOST_DAYS = 366
@@ -50,6 +51,9 @@ class UsageFilter(CallFilter, Period):
         help_text=f"The last so many days; {USUAL_DAYS} where neither this nor `from` is given.",
     )
     status = serializers.ChoiceField(UsageRecord.Status.choices, required=False, help_text="How the call ended.")
+    currency = serializers.ChoiceField(
+        Currency.choices, required=False, help_text="Calls that were paid in this; all where it is left out."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "days" in attrs and "from" in attrs:
@@ -61,7 +65,7 @@ def usage_of(customer: Customer, wanted: dict[str, Any], *, now: datetime) -> Qu
     """Return the calls of ``customer`` that ``wanted`` (of a ``UsageFilter``) asks for, newest first."""
     start = wanted.get("from") or now - timedelta(days=wanted.get("days", USUAL_DAYS))
     records = within(UsageRecord.objects.filter(customer=customer), start, wanted.get("to"))
-    exactly = {"feature": "feature", "status": "status", "model": "model", "key": "api_key"}
+    exactly = {"feature": "feature", "status": "status", "model": "model", "key": "api_key", "currency": "currency"}
     records = records.filter(**{field: wanted[name] for name, field in exactly.items() if name in wanted})
     records = records.filter(of_mode("api_key", customer, wanted["mode"]))
     return records.select_related("api_key").order_by("-created_at", "-pk")
@@ -69,7 +73,7 @@ def usage_of(customer: Customer, wanted: dict[str, Any], *, now: datetime) -> Qu
 
 def narrowing(wanted: dict[str, Any]) -> dict[str, Any]:
     """What ``wanted`` (of a ``CallFilter``) asks for, as lookups of a ``UsageDay``."""
-    exactly = {"feature": "feature", "model": "model", "key": "key_id"}
+    exactly = {"feature": "feature", "model": "model", "key": "key_id", "currency": "currency"}
     return {field: wanted[name] for name, field in exactly.items() if name in wanted}
 
 
@@ -85,9 +89,16 @@ class DayField(serializers.DateField):
 
 
 class SummaryFilter(CallFilter):
-    """Whole days where the customer is, and what they are summed up by. Python keeps the word ``from`` for itself."""
+    """
+    Whole days where the customer is, what they are summed up by, and in which currency: amounts of two have no sum.
+
+    Python keeps the word ``from`` for itself.
+    """
 
     groupBy = serializers.ChoiceField(list(GROUPS), default=DAY, help_text="What there is a group for each of.")
+    currency = serializers.ChoiceField(
+        Currency.choices, required=False, help_text="Calls paid in this; where it is left out, in what the mode spends."
+    )
 
     def get_fields(self) -> dict[str, Any]:
         return super().get_fields() | {
@@ -119,7 +130,7 @@ def period_of(wanted: dict[str, Any], *, today: date) -> tuple[date, date]:
     return first, end
 
 
-class ForecastFilter(Filter):
+class ForecastFilter(CurrencyFilter):
     days = serializers.IntegerField(
         min_value=1, max_value=MOST_DAYS, default=USUAL_DAYS, help_text="How many whole days to look back on."
     )

@@ -115,13 +115,16 @@ def forecast(*, available: int, charged: int, days: int, today: date) -> Forecas
     )
 
 
-def recent_usage(customer: Customer, *, days: int, today: date, mode: str = ApiKey.Mode.LIVE.value) -> tuple[int, int]:
+def recent_usage(
+    customer: Customer, *, currency: str, days: int, today: date, mode: str = ApiKey.Mode.LIVE.value
+) -> tuple[int, int]:
     """
-    Return what was charged in the last whole days, at most ``days``, and how many those are.
+    Return what was charged in ``currency`` in the last whole days, at most ``days``, and how many those are.
 
     A customer is judged by the days since their first call. Today is not over, and is left out.
     """
     theirs = UsageDay.objects.filter(of_mode("key_id", customer, mode), customer=customer)
     first_ever = theirs.aggregate(day=Min("day"))["day"] or today
     first = max(first_ever, today - timedelta(days=days))
-    return totals(usage_days(customer, first, today, mode=mode))["charged"], max((today - first).days, 0)
+    charged = totals(usage_days(customer, first, today, mode=mode, currency=currency))["charged"]
+    return charged, max((today - first).days, 0)

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from billing.models import UsageRecord
 from billing.usage.reports import GROUPS, Forecast
 from credits.fields import AmountField, CreditsField, InstantField
+from credits.models import Currency
 
 
 class UsageDetailsSerializer(serializers.Serializer[UsageRecord]):
@@ -41,7 +42,12 @@ class UsageSerializer(serializers.Serializer[UsageRecord]):
 
     id = serializers.CharField(source="pk", read_only=True)
     operationType = serializers.SerializerMethodField(help_text="The feature in capitals, such as `AI_TEXT_CHAT`.")
-    creditsUsed = CreditsField(source="charged", help_text="What it cost you; 0 if it failed.")
+    creditsUsed = CreditsField(
+        source="credits_charged",
+        help_text="What it cost you in credits; 0 if it failed, or was paid in USDC.",
+    )
+    charged = AmountField(help_text="What it cost you, in `currency`.")
+    currency = serializers.ChoiceField(Currency.choices, read_only=True, help_text="Of the account that paid.")
     timestamp = InstantField(source="created_at", read_only=True)
     details = UsageDetailsSerializer(source="*", read_only=True)
 
@@ -54,7 +60,7 @@ class SumsSerializer(serializers.Serializer[dict[str, Any]]):
     failedCalls = serializers.IntegerField(
         source="failed_calls", read_only=True, help_text="Of the calls: those that failed and cost nothing."
     )
-    charged = AmountField(help_text="Credits.")
+    charged = AmountField(help_text="In the currency of the summary.")
     promptTokens = serializers.IntegerField(source="prompt_tokens", read_only=True)
     completionTokens = serializers.IntegerField(source="completion_tokens", read_only=True)
     cachedTokens = serializers.IntegerField(source="cached_tokens", read_only=True)
@@ -92,6 +98,7 @@ class SummarySerializer(serializers.Serializer[dict[str, Any]]):
             "timeZone": serializers.CharField(source="time_zone", read_only=True, help_text="Where the days begin."),
             "from": serializers.DateField(read_only=True, help_text="The first day."),
             "to": serializers.DateField(read_only=True, help_text="The day after the last."),
+            "currency": serializers.ChoiceField(Currency.choices, read_only=True, help_text="What all amounts are in."),
             "groupBy": serializers.ChoiceField(list(GROUPS), read_only=True),
             "totals": SumsSerializer(read_only=True, help_text="Of the whole period, whatever the page."),
             "groups": UsageGroupSerializer(many=True, read_only=True),
@@ -101,6 +108,7 @@ class SummarySerializer(serializers.Serializer[dict[str, Any]]):
 
 class ForecastSerializer(serializers.Serializer[Forecast]):
     timeZone = serializers.SerializerMethodField(help_text="Where the days begin.")
+    currency = serializers.SerializerMethodField(help_text="What all amounts are in.")
     available = AmountField(help_text="What can be spent now.")
     days = serializers.IntegerField(read_only=True, help_text="Whole days that were looked back on; today is not over.")
     charged = AmountField(help_text="What they cost.")
@@ -113,3 +121,7 @@ class ForecastSerializer(serializers.Serializer[Forecast]):
     def get_timeZone(self, forecast: Forecast) -> str:
         time_zone: str = self.context["time_zone"]
         return time_zone
+
+    def get_currency(self, forecast: Forecast) -> str:
+        currency: str = self.context["currency"]
+        return currency

@@ -27,6 +27,8 @@ USAGE = {
     "id": "42",
     "operationType": "AI_TEXT_CHAT",
     "creditsUsed": 1,
+    "charged": "1",
+    "currency": "credits",
     "timestamp": "2026-11-20T12:00:00.000Z",
     "details": {
         "model": "openai/gpt-4o-mini",
@@ -59,6 +61,7 @@ SUMMARY = {
     "timeZone": "Europe/Berlin",
     "from": "2026-11-20",
     "to": "2026-11-21",
+    "currency": "credits",
     "groupBy": "model",
     "groups": [
         {"day": None, "feature": None, "model": "openai/gpt-4o-mini", "keyId": None, "keyName": None, **SUMS},
@@ -68,6 +71,7 @@ SUMMARY = {
 }
 FORECAST = {
     "timeZone": "Europe/Berlin",
+    "currency": "credits",
     "available": "96",
     "days": 7,
     "charged": "28",
@@ -133,8 +137,9 @@ class UsageSummaryView(ReadView, GenericAPIView[UsageDay]):
         operation_id="getCreditUsageSummary",
         summary="What you used, summed up",
         description=(
-            "By day, or by feature, model or key with the dearest first. Days are those of your time zone; each call "
-            "counts on the day on which it began. Every day of the period is there, also one without a call."
+            "The calls that were paid in one `currency`, by day, or by feature, model or key with the dearest first. "
+            "Days are those of your time zone; each call counts on the day on which it began. Every day of the period "
+            "is there, also one without a call."
         ),
         tags=["Credits"],
         parameters=[SummaryFilter, *PAGE],
@@ -143,6 +148,7 @@ class UsageSummaryView(ReadView, GenericAPIView[UsageDay]):
     )
     def get(self, request: Request, **of: Any) -> Response:
         customer, wanted = self.customer(), self.filters()
+        wanted.setdefault("currency", currency_of(wanted["mode"]))
         first, end = period_of(wanted, today=zones.day_of(timezone.now(), customer.time_zone))
         days = reports.usage_days(customer, first, end, mode=wanted["mode"], **narrowing(wanted))
         by, pages = wanted["groupBy"], self.paginator
@@ -156,6 +162,7 @@ class UsageSummaryView(ReadView, GenericAPIView[UsageDay]):
             "time_zone": customer.time_zone,
             "from": first,
             "to": end,
+            "currency": wanted["currency"],
             "groupBy": by,
             "totals": reports.totals(days),
             "groups": groups,
@@ -182,8 +189,14 @@ class ForecastView(ReadView):
     def get(self, request: Request) -> Response:
         now, customer = timezone.now(), self.customer()
         today = zones.day_of(now, customer.time_zone)
-        charged, days = reports.recent_usage(customer, days=self.filters()["days"], today=today, mode=self.mode())
-        balance = balance_at(customer=customer, currency=currency_of(self.mode()), now=now)
+        wanted = self.filters()
+        currency = wanted["currency"]
+        charged, days = reports.recent_usage(
+            customer, currency=currency, days=wanted["days"], today=today, mode=self.mode()
+        )
+        balance = balance_at(customer=customer, currency=currency, now=now)
         available = balance.available if balance is not None else 0
         forecast = reports.forecast(available=available, charged=charged, days=days, today=today)
-        return Response(ForecastSerializer(forecast, context={"time_zone": customer.time_zone}).data)
+        return Response(
+            ForecastSerializer(forecast, context={"time_zone": customer.time_zone, "currency": currency}).data
+        )

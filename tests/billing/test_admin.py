@@ -26,21 +26,28 @@ def console(db):
 
 
 def price(**changes):
-    return {"feature": "ai_text_chat", "amount": "1.5", "effective_at_0": "", "effective_at_1": "", **changes}
+    return {
+        "feature": "ai_text_chat",
+        "currency": "credits",
+        "amount": "1.5",
+        "effective_at_0": "",
+        "effective_at_1": "",
+        **changes,
+    }
 
 
 def test_a_new_price_counts_from_now_on(console):
     console.post(ADD, price())
 
-    assert current_prices(timezone.now())["ai_text_chat"].amount == amounts.parse("1.5")
+    assert current_prices(timezone.now())["ai_text_chat", "credits"].amount == amounts.parse("1.5")
 
 
 def test_a_price_of_the_future_waits(console, now):
-    before = current_prices(now)["ai_text_chat"]
+    before = current_prices(now)["ai_text_chat", "credits"]
     console.post(ADD, price(effective_at_0="2999-01-01", effective_at_1="00:00"))
 
     assert Price.objects.latest("id").effective_at.year == 2999
-    assert current_prices(timezone.now())["ai_text_chat"] == before
+    assert current_prices(timezone.now())["ai_text_chat", "credits"] == before
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from accounts.errors import (
     PrepaidError,
     Suspended,
 )
-from billing.admission import NOBODY, Asked, Caller, decide
+from billing.admission import NOBODY, Asked, Caller, Offer, decide, offers_of
 from billing.errors import UnknownPrice
 from billing.pricing import Terms
 from credits.errors import InsufficientCredits
@@ -42,6 +42,15 @@ PERSON = replace(KEY, key_id=None, user_id=4, scopes="ai read manage")
 ASKED = Asked(("openai/gpt-4o-mini",), "ai_text_chat", "192.0.2.7")
 
 
+def held(caller, *terms, quantity=3, available=0):
+    """What is held where credits, and nothing else, have ``available``."""
+    offers = [Offer("credits", caller.account_id, each) for each in terms if each is not None]
+    _, amount = decide(
+        caller, offers, asked=ASKED, quantity=quantity, available={caller.account_id: available}, now=NOW
+    )
+    return amount
+
+
 @pytest.mark.parametrize(
     "caller",
     [
@@ -56,7 +65,7 @@ ASKED = Asked(("openai/gpt-4o-mini",), "ai_text_chat", "192.0.2.7")
     ],
 )
 def test_whoever_may_spend_and_can_afford_it_is_admitted(caller):
-    assert decide(caller, TERMS, asked=ASKED, quantity=3, available=15, now=NOW) == 15
+    assert held(caller, TERMS, available=15) == 15
 
 
 @pytest.mark.parametrize(
@@ -87,7 +96,7 @@ def test_whoever_may_spend_and_can_afford_it_is_admitted(caller):
 )
 def test_refusal(caller, terms, available, refusal):
     with pytest.raises(PrepaidError) as raised:
-        decide(caller, terms, asked=ASKED, quantity=3, available=available, now=NOW)
+        held(caller, terms, available=available)
 
     assert type(raised.value) is refusal
 
@@ -105,27 +114,81 @@ def test_refusals_come_in_one_order():
     for first, (_, refusal, says) in enumerate(wrongs):
         caller = replace(KEY, **{name: value for wrong, _, _ in wrongs[first:] for name, value in wrong.items()})
         with pytest.raises(refusal, match=says):
-            decide(caller, None, asked=ASKED, quantity=3, available=0, now=NOW)
+            held(caller)
     with pytest.raises(UnknownPrice):
-        decide(KEY, None, asked=ASKED, quantity=3, available=0, now=NOW)
+        held(KEY)
 
 
 @given(st.integers(0, 10**9), st.integers(0, 100), st.integers(-1, 10**11))
 def test_admitted_is_what_is_available_and_for_the_ceiling(amount, quantity, available):
     try:
-        held = decide(KEY, Terms(1, "FIXED", amount), asked=ASKED, quantity=quantity, available=available, now=NOW)
+        units = held(KEY, Terms(1, "FIXED", amount), quantity=quantity, available=available)
     except InsufficientCredits:
         assert amount * quantity > available
     else:
-        assert held == amount * quantity <= available
+        assert units == amount * quantity <= available
 
 
 def test_refusal_for_want_of_credits_tells_how_many():
     with pytest.raises(InsufficientCredits) as refusal:
-        decide(KEY, Terms(1, "FIXED", 10_000_000), asked=ASKED, quantity=5, available=25_000_000, now=NOW)
+        held(KEY, Terms(1, "FIXED", 10_000_000), quantity=5, available=25_000_000)
 
     assert refusal.value.extra == {"required": 5, "available": "2.5"}
 
 
 def test_actor_is_who_asked():
     assert (KEY.actor, PERSON.actor) == ("key:3", "user:4")
+
+
+# Currencies
+
+CREDITS_TERMS, USDC_TERMS = Terms(1, "FIXED", 10_000_000), Terms(2, "FIXED", 500_000)
+RICH = replace(KEY, usdc_account_id=9)
+BOTH = {("ai_text_chat", "credits"): CREDITS_TERMS, ("ai_text_chat", "usdc"): USDC_TERMS}
+
+
+def paid_by(caller, prices, available):
+    offers = offers_of(caller, "ai_text_chat", prices)
+    offer, amount = decide(caller, offers, asked=ASKED, quantity=2, available=available, now=NOW)
+    return offer.currency, offer.account_id, amount
+
+
+@pytest.mark.parametrize(
+    ("available", "paid"),
+    [
+        ({2: 20_000_000, 9: 1_000_000}, ("credits", 2, 20_000_000)),
+        ({2: 20_000_000}, ("credits", 2, 20_000_000)),
+        ({2: 19_999_999, 9: 1_000_000}, ("usdc", 9, 1_000_000)),
+        ({9: 1_000_000}, ("usdc", 9, 1_000_000)),
+    ],
+)
+def test_credits_pay_first_and_one_account_pays_it_all(available, paid):
+    assert paid_by(RICH, BOTH, available) == paid
+
+
+def test_two_accounts_do_not_pay_for_a_call_together():
+    with pytest.raises(InsufficientCredits) as refusal:
+        paid_by(RICH, BOTH, {2: 19_999_999, 9: 999_999})
+
+    assert refusal.value.extra == {"required": 2, "available": "1.9999999"}
+
+
+def test_usdc_pays_where_there_is_a_price_in_it_alone():
+    with pytest.raises(InsufficientCredits):
+        paid_by(RICH, {("ai_text_chat", "credits"): CREDITS_TERMS}, {9: 10**12})
+    only = {("ai_text_chat", "usdc"): USDC_TERMS}
+    assert paid_by(RICH, only, {2: 10**12, 9: 1_000_000}) == ("usdc", 9, 1_000_000)
+
+
+def test_what_is_missing_is_said_in_usdc_where_that_alone_can_pay():
+    with pytest.raises(InsufficientCredits) as refusal:
+        paid_by(KEY, {("ai_text_chat", "usdc"): USDC_TERMS}, {2: 10**12})
+
+    assert refusal.value.extra == {"required": "0.10", "available": "0.00", "currency": "usdc"}
+    assert "needs 0.10 USDC and 0.00 are available" in refusal.value.message
+
+
+def test_a_test_key_is_offered_test_credits_alone():
+    offers = offers_of(replace(RICH, mode="test"), "ai_text_chat", BOTH)
+
+    assert offers == [Offer("test", 2, CREDITS_TERMS)]

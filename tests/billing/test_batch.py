@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.conf import settings
@@ -18,11 +19,12 @@ from billing import batch
 from billing.batch import Admit, Conclude, Identify, UnknownPerson
 from billing.calls import Call, Ending, Receipt, Report
 from billing.errors import UnknownPrice
-from billing.models import Price, UsageRecord
+from billing.models import Price, UsageDay, UsageRecord
 from billing.pricing import Terms
 from billing.services import AT, PRICES_IN_FORCE, current_prices
 from credits import rows, services
-from credits.amounts import credits
+from credits.amounts import credits, parse
+from credits.books import Books, HoldRequest
 from credits.errors import HoldNotFound, InsufficientCredits
 from credits.models import Account, Hold, LedgerEntry
 from tests import factories
@@ -211,6 +213,85 @@ def test_only_credits_are_spent(admit: partial[Admit], now: datetime):
     assert sums(usdc) == (credits(100), 0)
 
 
+@pytest.fixture
+def priced_in_usdc(now: datetime) -> Price:
+    """A chat costs 0.10 USDC as well."""
+    return Price.objects.create(feature="ai_text_chat", currency="usdc", amount=parse("0.1"), effective_at=now - HOUR)
+
+
+def test_credits_are_spent_to_their_end_and_then_usdc(
+    account: Account, admit: partial[Admit], priced_in_usdc: Price, now: datetime
+):
+    usdc = factories.account(account.customer, "1", currency="usdc")
+
+    calls = commit(admit(quantity=99), admit(quantity=2), admit(), admit(quantity=9), now=now)
+
+    assert [call.currency for call in calls[:3]] == ["credits", "usdc", "credits"]
+    assert (calls[3].extra["required"], calls[3].extra["available"]) == (9, 0)
+    assert (sums(account), sums(usdc)) == ((credits(100), credits(100)), (parse("1"), parse("0.2")))
+
+
+def test_call_paid_in_usdc_is_recorded_and_summed_up_in_usdc(
+    account: Account, admit: partial[Admit], priced_in_usdc: Price, now: datetime
+):
+    usdc = factories.account(account.customer, "1", currency="usdc")
+    paid_in_credits, paid_in_usdc = commit(admit(quantity=100), admit(), now=now)
+
+    done = Report(Ending.COMPLETED, delivered=100)
+    receipts = commit(Conclude(paid_in_credits, done), Conclude(paid_in_usdc, COMPLETED), now=now)
+
+    assert [(receipt.currency, receipt.charged, receipt.available) for receipt in receipts] == [
+        ("credits", credits(100), 0),
+        ("usdc", parse("0.1"), parse("0.9")),
+    ]
+    records = UsageRecord.objects.order_by("pk").values_list("currency", "charged", "price")
+    assert list(records)[1] == ("usdc", parse("0.1"), priced_in_usdc.pk)
+    days = UsageDay.objects.order_by("currency").values_list("currency", "calls", "charged")
+    assert list(days) == [("credits", 1, credits(100)), ("usdc", 1, parse("0.1"))]
+    assert sums(usdc) == (parse("0.9"), 0)
+
+
+def test_session_hold_is_drawn_on_in_its_accounts_currency(
+    account: Account, admit: partial[Admit], priced_in_usdc: Price, now: datetime
+):
+    usdc = factories.account(account.customer, "1", currency="usdc")
+    requests = [HoldRequest(services.new_hold_id(), each.pk, None, parse("1"), now + HOUR) for each in (account, usdc)]
+    services.place_holds(requests, now=now)
+
+    calls = commit(*[admit(session_id=request.id) for request in requests], now=now)
+
+    assert [(call.currency, call.held) for call in calls] == [("credits", credits(1)), ("usdc", parse("0.1"))]
+
+
+def test_session_hold_without_a_price_in_its_currency_pays_for_nothing(
+    account: Account, admit: partial[Admit], now: datetime
+):
+    usdc = factories.account(account.customer, "1", currency="usdc")
+    request = HoldRequest(services.new_hold_id(), usdc.pk, None, parse("1"), now + HOUR)
+    services.place_holds([request], now=now)
+
+    [outcome] = commit(admit(session_id=request.id), now=now)
+
+    assert isinstance(outcome, HoldNotFound)
+
+
+def test_account_in_usdc_is_left_alone_where_nothing_is_priced_in_it(
+    account: Account, admit: partial[Admit], now: datetime
+):
+    usdc = factories.account(account.customer, "1", currency="usdc")
+    locked: list[int] = []
+    plainly = Books.open.__func__  # type: ignore[attr-defined]
+
+    def note(cls: type[Books], account_ids: Any, *rest: Any, **named: Any) -> Books:
+        locked.extend(account_ids)
+        return plainly(cls, account_ids, *rest, **named)
+
+    with mock.patch.object(Books, "open", classmethod(note)):
+        commit(admit(), now=now)
+
+    assert (account.pk in locked, usdc.pk in locked) == (True, False)
+
+
 def test_price_of_nothing_needs_no_credits(admit: partial[Admit], now: datetime):
     Price.objects.create(feature="free", amount=0, effective_at=now - HOUR)
     stranger = factories.UserFactory.create().personal_customer
@@ -308,9 +389,10 @@ def test_price_in_force(prices: list[tuple[int, int]], in_force: int | None, now
 
     found = current_prices(now)
 
-    assert (found["new"].amount if "new" in found else None) == in_force
+    new = found.get(("new", "credits"))
+    assert (new.amount if new else None) == in_force
     assert len(rows.select(PRICES_IN_FORCE, AT, [{"instant": now}])) == len(found)
-    assert set(found) - {"new"} == {"ai_text_chat", "ai_image_generation"}
+    assert {feature for feature, _ in found} - {"new"} == {"ai_text_chat", "ai_image_generation"}
 
 
 # When the key was last used
@@ -443,6 +525,7 @@ def test_usage_record_says_all_that_is_known(account: Account, admit: partial[Ad
         "price_id": call.terms.price_id,
         "status": "COMPLETED",
         "error_code": "",
+        "currency": "credits",
         "held": credits(1),
         "charged": credits(1),
         "shortfall": 0,

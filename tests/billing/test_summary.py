@@ -69,6 +69,7 @@ def test_summary_tells_what_a_period_came_to(api: APIClient, account: Account):
         "timeZone": "UTC",
         "from": "2026-11-20",
         "to": "2026-11-21",
+        "currency": "credits",
         "groupBy": "day",
         "totals": totals,
         "groups": [{**NAMELESS, "day": "2026-11-20", **totals}],
@@ -270,6 +271,7 @@ def test_forecast_divides_what_there_is_by_what_a_day_costs(api: APIClient, acco
     assert response.status_code == 200
     assert response.json() == {
         "timeZone": "UTC",
+        "currency": "credits",
         "available": "40",
         "days": 5,
         "charged": "10",
@@ -283,6 +285,7 @@ def test_forecast_divides_what_there_is_by_what_a_day_costs(api: APIClient, acco
 def test_forecast_for_who_used_nothing_is_open(api: APIClient, account: Account):
     assert api.get(FORECAST).json() == {
         "timeZone": "UTC",
+        "currency": "credits",
         "available": "100",
         "days": 0,
         "charged": "0",
@@ -354,3 +357,36 @@ def test_answer_is_304_until_something_changes(api: APIClient, account: Account,
     changed = api.get(path, headers={"if-none-match": first["ETag"]})
 
     assert (same.status_code, changed.status_code) == (304, 200)
+
+
+# Currencies
+
+
+def test_amounts_of_two_currencies_are_not_added_up(api: APIClient, account: Account):
+    usdc = factories.account(account.customer, "5", currency="usdc")
+    factories.usage(account, "1.5", created_at=NOON)
+    factories.usage(usdc, "0.25", created_at=NOON)
+    period = {"from": "2026-11-20", "to": "2026-11-21", "groupBy": "feature"}
+
+    sums = {
+        currency: api.get(SUMMARY, period | ({"currency": currency} if currency else {})).json()
+        for currency in ("", "credits", "usdc", "test")
+    }
+
+    assert [(body["currency"], body["totals"]["calls"], body["totals"]["charged"]) for body in sums.values()] == [
+        ("credits", 1, "1.5"),
+        ("credits", 1, "1.5"),
+        ("usdc", 1, "0.25"),
+        ("test", 0, "0"),
+    ]
+    assert [group["charged"] for group in sums["usdc"]["groups"]] == ["0.25"]
+
+
+def test_forecast_is_of_one_currency(api: APIClient, account: Account, now: datetime):
+    usdc = factories.account(account.customer, "5", currency="usdc")
+    factories.usage(account, "30", created_at=now - timedelta(days=1))
+    factories.usage(usdc, "1", created_at=now - timedelta(days=1))
+
+    body = api.get(FORECAST, {"currency": "usdc"}).json()
+
+    assert (body["currency"], body["available"], body["charged"], body["daysLeft"]) == ("usdc", "4", "1", 4)

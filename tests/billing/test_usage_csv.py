@@ -62,6 +62,8 @@ def test_spreadsheet_has_a_row_for_each_call(api: APIClient, account: Account):
         "errorCode": "",
         "quantity": "1",
         "creditsUsed": "1.5",
+        "charged": "1.5",
+        "currency": "credits",
         "promptTokens": "12",
         "completionTokens": "34",
         "cachedTokens": "5",

@@ -260,7 +260,8 @@ def test_sum_that_was_changed_is_found_and_named(key: str, account: Account, wha
     key_id = ApiKey.objects.get().pk
     assert finding.rule == what
     assert finding.subject == (
-        f"usage of customer {account.customer_id} on 2026-11-20 (ai_text_chat, openai/gpt-4o-mini, key {key_id})"
+        f"usage of customer {account.customer_id} on 2026-11-20 in credits "
+        f"(ai_text_chat, openai/gpt-4o-mini, key {key_id})"
     )
 
 

@@ -92,6 +92,21 @@ def test_prices_are_304_until_one_changes(anonymous: APIClient, now: datetime):
 # Usage
 
 
+def test_usage_paid_in_usdc_cost_no_credits(api: APIClient, account: Account):
+    usdc = factories.account(account.customer, "5", currency="usdc")
+    factories.usage(usdc, "0.25")
+    factories.usage(account, "2")
+
+    calls = api.get("/api/credits/usage").json()["data"]
+
+    assert [(call["creditsUsed"], call["charged"], call["currency"]) for call in calls] == [
+        (2, "2", "credits"),
+        (0, "0.25", "usdc"),
+    ]
+    in_usdc = api.get("/api/credits/usage", {"currency": "usdc"}).json()["data"]
+    assert [call["charged"] for call in in_usdc] == ["0.25"]
+
+
 def test_usage_tells_who_what_and_how_much_but_not_what_it_cost_us(api: APIClient, account: Account, now: datetime):
     key = ApiKey.objects.get()
     record = factories.usage(
@@ -121,6 +136,8 @@ def test_usage_tells_who_what_and_how_much_but_not_what_it_cost_us(api: APIClien
                 "id": str(record.pk),
                 "operationType": "AI_TEXT_CHAT",
                 "creditsUsed": 1,
+                "charged": "1",
+                "currency": "credits",
                 "timestamp": instant(now),
                 "details": {
                     "model": "openai/gpt-4o-mini",
