@@ -7,10 +7,11 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Model, OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.console import (
@@ -29,9 +30,11 @@ from accounts.console import (
 )
 from billing.catalogue import LABELS, Feature
 from billing.models import PRICED_IN, Price, UsageRecord
+from billing.statements.console import explain_account
+from credits.admin.accounts import AccountAdmin
 from credits.admin.columns import entries_table
 from credits.console import AmountField, amount_column, currency_name
-from credits.models import Currency, Hold
+from credits.models import Account, Currency, Hold
 
 STATUS_COLOURS = {"COMPLETED": "good", "CANCELLED": "warning", "FAILED": "bad", "UNKNOWN": "bad"}
 
@@ -191,3 +194,18 @@ class UsageRecordAdmin(ReadOnlyPage):
 
     def tables(self, row: UsageRecord) -> list[Table]:
         return [entries_table("What it took from the ledger", row.hold.entries.all())]
+
+
+admin.site.unregister(Account)
+
+
+@admin.register(Account)
+class ExplainedAccountAdmin(AccountAdmin):
+    """The bank's page of an account, with what this floor knows of the calls behind its entries."""
+
+    actions_detail = ["explain", *AccountAdmin.actions_detail]
+    actions_row = ["explain", *AccountAdmin.actions_row]
+
+    @action(description="Explain", url_path="explain", icon="help_center", permissions=["view"])
+    def explain(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return explain_account(self, request, object_id, now=timezone.now())

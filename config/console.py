@@ -55,7 +55,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "title": title,
             "separator": True,
             "items": [
-                {"title": name, "icon": icon, "link": rows_url(model)}
+                {"title": name, "icon": icon, "link": rows_url(model), "active": is_within(request, model)}
                 for model, name, icon in pages
                 if may_view(request, model)
             ]
@@ -64,6 +64,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         for title, pages in SIDEBAR
     ]
     return [{"items": [overview]}, *groups]
+
+
+def is_within(request: HttpRequest, model: type[Model]) -> bool:
+    """Whether the page is one of ``model``'s, and no page of the sidebar's own below it."""
+    return request.path.startswith(rows_url(model)) and request.path not in {page["link"] for page in reports(request)}
 
 
 def reports(request: HttpRequest) -> list[dict[str, Any]]:

@@ -79,3 +79,22 @@ def _due(entry: Entry, grant: Grant, booked: history.Booked | None) -> Due:
     due_at = grant.effective_at if entry.kind == LedgerEntry.Kind.GRANT else grant.expires_at
     assert due_at is not None, "only a grant with an expiry falls due"
     return Due(entry, grant, due_at, booked)
+
+
+def cause_of(entry: LedgerEntry) -> str:
+    """
+    What an entry paid for, in words: the feature and model, the version of the price, the tokens, and the ids.
+
+    Empty if it paid for nothing. Where the details of the call have been erased, its hold is all that is left.
+    """
+    if entry.hold is None:
+        return ""
+    usage = getattr(entry.hold, "usage", None)
+    if usage is None:
+        return entry.hold.reference or f"hold {entry.hold_id}"
+    told = [f"{usage.quantity} × {usage.feature} by {usage.model}", f"price {usage.price_id}"]
+    if usage.prompt_tokens is not None or usage.completion_tokens is not None:
+        told.append(f"{usage.prompt_tokens or 0} → {usage.completion_tokens or 0} tokens")
+    told += [f"generation {usage.generation_id}"] if usage.generation_id else []
+    told += [f"request {usage.request_id}"] if usage.request_id else []
+    return ", ".join(told)

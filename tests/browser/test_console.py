@@ -37,7 +37,12 @@ def addresses(live_server):
     """The pages to look at, by name. Read before the browser starts, since its loop forbids queries."""
     fill(timezone.now(), rows=3)
     account = Account.objects.latest("id")
-    found = {"overview": reverse("admin:index"), "adjust": reverse("admin:credits_account_adjust", args=[account.pk])}
+    found = {
+        "overview": reverse("admin:index"),
+        "adjust": reverse("admin:credits_account_adjust", args=[account.pk]),
+        "explain": reverse("admin:credits_account_explain", args=[account.pk]) + "?since=2026-01-01T00:00:00",
+        "trial-balance": reverse("admin:credits_ledgerentry_trial_balance"),
+    }
     for model in MODELS:
         name, row = f"{model._meta.app_label}_{model._meta.model_name}", model.objects.order_by("pk").last()
         found[f"{name}-list"] = reverse(f"admin:{name}_changelist")

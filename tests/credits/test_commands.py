@@ -3,10 +3,8 @@
 import re
 from datetime import datetime, timedelta
 from functools import partial
-from uuid import UUID
 
 import pytest
-import time_machine
 from django.core.management import CommandError, call_command
 
 from accounts.models import Customer
@@ -239,67 +237,3 @@ def test_expiring_in_parallel_books_once(now: datetime):
     assert raised(outcomes) == []
     assert LedgerEntry.objects.filter(kind="EXPIRY").count() == 3
     assert [sums(each) for each in accounts] == [(0, 0)] * 3
-
-
-# explain_balance
-
-
-@time_machine.travel("2026-11-20T12:00:00Z", tick=False)
-def test_balance_is_explained_by_lots_holds_and_entries(shell: Shell, customer: Customer):
-    noon = datetime.fromisoformat("2026-11-20T12:00:00Z")
-    account = factories.account(customer)
-    factories.grant(account, "100", source="purchase:1", now=noon)
-    factories.grant(account, "7", source="trial", now=noon, expires_at=noon + HOUR)
-    factories.grant(account, "9", source="plan:12", now=noon, effective_at=noon + 24 * HOUR)
-    paid, pending = (HoldRequest(services.new_hold_id(), account.pk, None, credits(5), noon + HOUR) for _ in range(2))
-    services.place_holds([paid, pending], now=noon)
-    services.settle_holds([(paid.id, credits(4))], actor="key:3", now=noon)
-
-    said = shell("explain_balance", customer.pk, "--entries", 2)
-
-    assert said == [
-        f"{account}: balance 103, held 5, available 98, owed 0",
-        "",
-        "What is left, in the order in which it is spent:",
-        "  3 of 7 (2 of it held): trial, expires 2026-11-20 13:00 UTC",
-        "  100 of 100 (3 of it held): purchase:1",
-        "",
-        "Granted, but not in effect before:",
-        "  9 from 2026-11-21 12:00 UTC: plan:12",
-        "",
-        "Held:",
-        "  5 since 2026-11-20 12:00:00 UTC ",
-        "",
-        "The newest of 3 entries:",
-        f"       3  2026-11-20 12:00:00  USAGE      {'-4':>12}  → {'103':>12}  hold {UUID(paid.id)} (key:3)",
-        f"       2  2026-11-20 12:00:00  GRANT      +{'7':>12}  → {'107':>12}  trial (system)",
-    ]
-
-
-def test_explanation_says_what_has_expired(shell: Shell, account: Account, now: datetime):
-    factories.grant(account, "7", source="trial", now=now - 2 * HOUR, expires_at=now - HOUR)
-
-    said = shell("explain_balance", account.customer_id)
-
-    until = f"{now - HOUR:%Y-%m-%d %H:%M} UTC"
-    assert f"  7 of 7: trial, expires {until} (it has, and what is not held no longer counts)" in said
-
-
-def test_explanation_of_nothing(shell: Shell, customer: Customer):
-    said = shell("explain_balance", customer.pk, "--currency", "usdc")
-
-    assert said == [f"{customer} has no account in usdc: nothing was ever granted."]
-
-
-@pytest.mark.parametrize("number", ["-1", "many", "²", "1.5"])
-def test_number_of_entries_is_a_number(shell: Shell, account: Account, number: str):
-    with pytest.raises(CommandError, match=f"'{re.escape(number)}' is not a number of entries"):
-        shell("explain_balance", account.customer_id, f"--entries={number}")
-
-
-def test_explaining_changes_nothing(shell: Shell, due: Account):
-    before = sums(due), LedgerEntry.objects.count()
-
-    shell("explain_balance", due.customer_id)
-
-    assert (sums(due), LedgerEntry.objects.count()) == before
