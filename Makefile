@@ -22,7 +22,7 @@ PRODUCTION := env PREPAID_ENV_FILE=/dev/null DEBUG=false PUBLIC_URL=https://prep
 
 .DELETE_ON_ERROR:
 .PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove prove-ledger \
-	prove-overspend prove-crashes bench bench-peers bench-profile bench-hot lock
+	prove-overspend prove-crashes bench bench-peers bench-profile bench-hot bench-size lock
 
 help:
 	@echo "make run               serve on http://127.0.0.1:8000, with demo data and a simulated provider"
@@ -38,6 +38,7 @@ help:
 	@echo "make bench-peers       and with other gateways (needs Node.js)"
 	@echo "make bench-profile     where the server's CPU goes"
 	@echo "make bench-hot         holds and settlements a second on one account"
+	@echo "make bench-size        every list and summary at millions of calls (ROWS=)"
 	@echo "make lock              compile the pinned requirements"
 
 run: $(RUN) .env
@@ -99,6 +100,11 @@ bench-profile: $(DEV) $(LOAD) build/py-spy/.installed
 bench-hot: $(DEV)
 	$(PRODUCTION) DATABASE_POOL_SIZE=0 DJANGO_SETTINGS_MODULE=config.settings env -u DATABASE_URL \
 		$(POSTGRESQL) $(BIN)/python -m benchmarks.hot_account
+
+# Some 4 GB of disk and 2 minutes for a million rows.
+bench-size: $(DEV)
+	$(PRODUCTION) DATABASE_POOL_SIZE=0 ROWS=$(or $(ROWS),10000000) env -u DATABASE_URL \
+		$(VOLATILE) $(BIN)/python -m benchmarks.usage_at_size
 
 lock: $(DEV)
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
