@@ -14,6 +14,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import QuerySet
 
+from accounts.models import Customer
 from billing import days
 from billing.models import UsageRecord
 from credits import rows
@@ -29,20 +30,25 @@ class Erased:
     up_to: datetime | None
 
 
-def erasable(before: datetime) -> QuerySet[UsageRecord]:
-    """The usage records of calls that began before an instant."""
-    return UsageRecord.objects.filter(created_at__lt=before)
+def erasable(before: datetime, customer: Customer | None = None) -> QuerySet[UsageRecord]:
+    """The usage records of calls that began before an instant, of one customer or of all."""
+    records = UsageRecord.objects.filter(created_at__lt=before)
+    return records if customer is None else records.filter(customer=customer)
 
 
 @transaction.atomic
-def erase_details(*, before: datetime, limit: int, since: datetime | None = None) -> Erased:
+def erase_details(
+    *, before: datetime, limit: int, since: datetime | None = None, customer: Customer | None = None
+) -> Erased:
     """
-    Erase at most ``limit`` usage records of calls that began before ``before``, oldest first.
+    Erase at most ``limit`` usage records of calls that began before ``before``, of ``customer`` or all, oldest first.
 
     It is one transaction, and leaves to others what they are erasing. ``since`` is where the batch
     before ended: without it each batch would walk again over all that is gone.
     """
-    found = erasable(before) if since is None else erasable(before).filter(created_at__gte=since)
+    found = erasable(before, customer)
+    if since is not None:
+        found = found.filter(created_at__gte=since)
     columns = [name for name, _ in days.KEY[:-1]] + ["api_key_id", "created_at", "pk", "hold_id"]
     oldest = found.order_by("created_at", "pk").select_for_update(skip_locked=True)
     records = list(oldest.values(*columns)[:limit])

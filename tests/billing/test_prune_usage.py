@@ -209,3 +209,31 @@ def test_erasing_a_person_keeps_the_sums(now: datetime):
 
     assert (sums(), ledger()) == (before, booked)
     assert UsageRecord.objects.get().charged == 30_000_000
+
+
+@pytest.mark.django_db
+def test_calls_of_a_person_who_left_are_erased_in_batches_and_nobody_elses(now: datetime):
+    person: User = factories.UserFactory.create(external_id="user_1")
+    left = factories.account(person.personal_customer, "10")
+    for minutes in (1, 1, 2):  # two at one instant, on both sides of the end of a batch
+        factories.usage(left, "3", prompt_tokens=5, created_at=now - timedelta(minutes=minutes))
+    kept = factories.usage(factories.account(balance="10"), created_at=now - timedelta(minutes=1))
+    before, booked = sums(), ledger()
+    forget_user("user_1", now=now)
+
+    call_command("prune_usage", "--customer", str(person.personal_customer.pk), "--batch", "2")
+
+    assert list(UsageRecord.objects.all()) == [kept]
+    assert (sums(), ledger()) == (before, booked)
+    assert [*audit.findings_of_days()] == []
+    assert {(hold.reference, str(hold.context)) for hold in Hold.objects.filter(account=left)} == {("", "{}")}
+
+
+@pytest.mark.django_db
+def test_customer_that_does_not_exist_is_not_erased(account: Account, old: datetime):
+    factories.usage(account, created_at=old)
+
+    with pytest.raises(CommandError, match="no customer 99999"):
+        call_command("prune_usage", "--customer", "99999", "--older-than", "1")
+
+    assert UsageRecord.objects.count() == 1
