@@ -94,7 +94,7 @@ def _fill() -> tuple[str, int]:
         create_key(customer=user.personal_customer, name=f"Key {number}", now=began, created_by=user, scopes=["read"])
         for number in range(5)
     ]
-    values = {
+    values: dict[str, Any] = {
         "customer": user.personal_customer.pk, "account": account.pk, "grant": grant.pk, "granted": granted,
         "key": keys[0][0].pk, "price": Price.objects.values_list("pk", flat=True)[0], "began": began, "rows": ROWS,
     }  # fmt: skip
