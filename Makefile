@@ -22,7 +22,7 @@ PRODUCTION := env PREPAID_ENV_FILE=/dev/null DEBUG=false PUBLIC_URL=https://prep
 
 .DELETE_ON_ERROR:
 .PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove prove-ledger \
-	prove-overspend prove-crashes bench bench-peers bench-profile bench-hot bench-size lock
+	prove-ceiling prove-overspend prove-crashes bench bench-peers bench-profile bench-hot bench-size lock
 
 help:
 	@echo "make run               serve on http://127.0.0.1:8000, with demo data and a simulated provider"
@@ -32,6 +32,7 @@ help:
 	@echo "make test-clients      OpenAI's and Vercel's own clients against a server (needs npm and Chromium)"
 	@echo "make prove             races, kills and properties, for longer"
 	@echo "make prove-ledger      a million random steps of the bank against a model of it, replayable (SEED=, STEPS=)"
+	@echo "make prove-ceiling     100,000 random requests and price tables: none is billed more than it holds"
 	@echo "make prove-overspend   100,000 holds by 64 clients in two processes, each decision worked out again"
 	@echo "make prove-crashes     PostgreSQL and the process that spends, killed under load"
 	@echo "make bench             side by side with a bare pass-through (needs Linux and cc)"
@@ -81,6 +82,9 @@ prove-ledger: SEED ?= $(shell $(PYTHON) -c 'import random; print(random.getrandb
 prove-ledger: $(DEV)
 	@seed=$(SEED); echo "SEED=$$seed STEPS=$(STEPS)"; export SEED=$$seed STEPS=$(STEPS); \
 	env -u DATABASE_URL $(PYTEST) tests/simulation && $(VOLATILE) $(PYTEST) tests/simulation
+
+prove-ceiling: $(DEV)
+	env -u DATABASE_URL EXAMPLES=100000 $(BIN)/pytest --timeout 3600 tests/ai/test_demand.py
 
 prove-overspend: $(DEV)
 	ATTEMPTS=100000 $(POSTGRESQL) $(BIN)/pytest tests/proofs/test_overspend.py

@@ -108,6 +108,11 @@ class Customer(Limited):
     time_zone = models.CharField(
         max_length=64, choices=zones.choices, default=zones.UTC, help_text="Where the days of its usage begin."
     )
+    allowed_models = models.TextField(
+        blank=True,
+        default="",
+        help_text="Patterns such as openai/*, with a space between them, of what all its keys may call; empty for all.",
+    )
     suspended_at = models.DateTimeField(null=True, blank=True, help_text="Set while the customer may spend nothing.")
     suspended_by = models.CharField(max_length=100, blank=True, editable=False, help_text="user:…, or system.")
     suspended_reason = models.CharField(max_length=200, blank=True)

@@ -9,17 +9,20 @@ from datetime import timedelta
 from functools import cache, partial
 from uuid import UUID
 
+import orjson
 from django.conf import settings
 from django.utils import timezone
 
 from accounts.authentication import Credential
 from accounts.directory import introduce
+from ai.demand import measure
 from ai.http import invalid
 from ai.protocols.base import Wanted
 from ai.threads import in_database
 from billing import batch
-from billing.batch import Admit, Conclude, Identify, UnknownPerson
+from billing.batch import UnknownPerson
 from billing.calls import Call, Receipt, Report
+from billing.operations import Admit, Conclude, Identify
 from billing.permits import models_named
 from credits.group_commit import GroupCommit
 from credits.services import new_hold_id
@@ -49,11 +52,21 @@ class Desk:
         )
 
     async def admit(
-        self, credential: Credential, wanted: Wanted, *, provider: str, request_id: str, session_id: str | None = None
+        self,
+        credential: Credential,
+        wanted: Wanted,
+        *,
+        provider: str,
+        request_id: str,
+        session_id: str | None = None,
+        body: bytes | memoryview | None = None,
     ) -> Call:
         """
         Hold what the call may cost: of the account, or of the session hold ``session_id``.
 
+        ``body`` is the payload as it is sent, if it has been encoded.
+
+        :raises UnpricedField: if a field costs money at the provider and has no price
         :raises PrepaidError: any refusal of ``billing.admission.decide``; an unknown key; a busy or unreachable ledger
         """
         person = credential.person
@@ -74,6 +87,7 @@ class Desk:
             customer_id=credential.customer_id,
             address=credential.address,
             named_models=models_named(wanted.model, wanted.payload),
+            demand=measure(wanted, orjson.dumps(wanted.payload) if body is None else body),
             lifetime=timedelta(seconds=settings.HOLD_LIFETIME_SECONDS),
         )
         try:

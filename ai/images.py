@@ -83,7 +83,19 @@ class ImageGeneration:
 async def _make(
     credential: Credential, body: ImageBody, request_id: str, session_id: str | None
 ) -> tuple[dict[str, Any], Settlement]:
-    wanted = Wanted(Feature.AI_IMAGE_GENERATION, body.count, body.model, False, "chat/completions", {})
+    wanted = Wanted(
+        feature=Feature.AI_IMAGE_GENERATION,
+        quantity=body.count,
+        model=body.model,
+        streamed=False,
+        path="chat/completions",
+        payload={
+            "prompt": body.prompt,
+            "references": [{"type": "image_url", "url": each.url} for each in body.attachments],
+        },
+        limit_fields=(),
+        calls=body.count,
+    )
     call = await desk().admit(
         credential, wanted, provider=providers.current().name, request_id=request_id, session_id=session_id
     )

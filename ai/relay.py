@@ -8,7 +8,6 @@ import hashlib
 import logging
 from contextlib import aclosing
 from functools import lru_cache
-from typing import Any
 
 import orjson
 from django.conf import settings
@@ -33,6 +32,7 @@ from ai.http import (
     respond,
     while_client_stays,
 )
+from ai.limits import held_back, last_fields
 from ai.protocols.base import Protocol, Translator, Wanted
 from ai.providers.base import Answer, Provider, read_answer, read_usage
 from ai.settlement import Settlement
@@ -87,17 +87,19 @@ class Exchange:
 
         :raises PrepaidError: any refusal, as long as nothing has been sent
         """
-        payload = encoded(wanted.payload)
+        payload = encoded(wanted)
         call = await desk().admit(
             credential,
             wanted,
             provider=providers.current().name,
             request_id=self._request_id,
             session_id=session_id,
+            body=payload,
         )
         provider = providers.of_call(call.provider)
         async with Settlement(call, provider) as settlement:
-            body = b"".join((payload, b',"user":"', opaque_user(call.customer_id).encode(), b'"}'))
+            last = last_fields(wanted, call.limits, opaque_user(call.customer_id))
+            body = b"".join((payload, b",", orjson.dumps(last)[1:]))
             if wanted.streamed:
                 await self._stream(provider, body, wanted, settlement)
             else:
@@ -209,6 +211,9 @@ class Exchange:
         headers = [self._id_header(), (b"x-credits-held", display(settlement.call.held).encode())]
         if settlement.call.currency != CREDITS:
             headers.append((b"x-credits-currency", settlement.call.currency.encode()))
+        limits = settlement.call.limits
+        if limits is not None and limits.is_clamped:
+            headers.append((b"x-max-tokens-clamped", b"%d" % limits.max_tokens))
         if settlement.generation_id:
             headers.append((b"x-generation-id", settlement.generation_id.encode("latin-1", "ignore")))
         if settlement.receipt is not None:
@@ -219,14 +224,15 @@ class Exchange:
         return (b"x-request-id", self._request_id.encode())
 
 
-def encoded(payload: dict[str, Any]) -> memoryview:
+def encoded(wanted: Wanted) -> memoryview:
     """
-    Return ``payload`` as JSON without its ``user`` and without its last brace: who asks is told when that is known.
+    Return the payload as JSON without its last brace and without what is told when the hold is known.
 
     :raises MalformedJson: if it is nested more deeply than can be written
     """
     try:
-        body = orjson.dumps({name: value for name, value in payload.items() if name != "user"})
+        later = held_back(wanted)
+        body = orjson.dumps({name: value for name, value in wanted.payload.items() if name not in later})
     except TypeError as error:
         raise MalformedJson("The body is nested too deeply.") from error
     return memoryview(body)[:-1]

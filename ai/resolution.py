@@ -15,8 +15,8 @@ from accounts.errors import PrepaidError
 from ai.providers import PROVIDERS
 from ai.settlement import report_of
 from billing import batch
-from billing.batch import Conclude
 from billing.calls import Call, Ending, Receipt, Report
+from billing.operations import Conclude
 from credits.models import Hold
 
 #: For how long after a hold's process should have ended the provider is asked again before its record counts as lost.

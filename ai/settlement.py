@@ -223,6 +223,7 @@ def _used(usage: Usage | None) -> dict[str, Any]:
     return {
         "model": usage.model,
         "cost": "" if usage.cost is None else format(usage.cost, "f"),
+        "cost_report": usage.cost_report.value,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "cached_tokens": usage.cached_tokens,

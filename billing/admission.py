@@ -13,8 +13,22 @@ from accounts.errors import CustomerNotFound, InvalidApiKey, PermissionDenied, S
 from accounts.roles import Scope
 from accounts.zones import UTC
 from billing import permits
-from billing.errors import UnknownPrice
-from billing.pricing import FIXED, Terms, ceiling
+from billing.errors import CallTooDear, UnknownPrice
+from billing.prices import PriceList
+from billing.pricing import (
+    METERED,
+    NOTHING,
+    Demand,
+    Limits,
+    Terms,
+    affordable,
+    allowed,
+    least,
+    price,
+    quote,
+    wanted,
+)
+from billing.rates import Rates
 from credits.errors import InsufficientCredits
 
 #: The id of no customer: a person chose one that they are no member of.
@@ -46,6 +60,8 @@ class Caller:
     external_role: str = ""
     #: 0 while the customer has no account in USDC.
     usdc_account_id: int = 0
+    #: The models that the customer may call, whatever its keys say.
+    customers_models: str = ""
 
     @property
     def actor(self) -> str:
@@ -67,23 +83,52 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One way to pay for a call: a price in force, and the caller's account in its currency (0 if there is none)."""
+    """
+    One way to pay for a call: the caller's account in a currency (0 if there is none), and its price.
+
+    There are several ``terms`` where the models that may answer have several prices: the dearest is held.
+    """
 
     currency: str
     account_id: int
-    terms: Terms
+    terms: tuple[Terms, ...]
+
+    @property
+    def needs_rates(self) -> bool:
+        return any(terms.needs_rates for terms in self.terms)
 
 
-def offers_of(caller: Caller, feature: str, prices: Mapping[tuple[str, str], Terms]) -> list[Offer]:
-    """Return how ``caller`` can pay for ``feature``: credits come first, then USDC. Test keys spend test credits."""
+def offers_of(caller: Caller, asked: Asked, prices: PriceList) -> list[Offer]:
+    """Return how ``caller`` can pay for what is asked: credits come first, then USDC. Test keys spend test credits."""
     offers = []
-    terms = prices.get((feature, CREDITS))
-    if terms is not None:
+    terms = _terms(caller, asked, prices, CREDITS)
+    if terms:
         offers.append(Offer(TEST if caller.mode == TEST else CREDITS, caller.account_id, terms))
-    terms = prices.get((feature, USDC))
-    if terms is not None and caller.mode != TEST:
+    terms = _terms(caller, asked, prices, USDC)
+    if terms and caller.mode != TEST:
         offers.append(Offer(USDC, caller.usdc_account_id, terms))
     return offers
+
+
+def _terms(caller: Caller, asked: Asked, prices: PriceList, currency: str) -> tuple[Terms, ...]:
+    """The prices of all models that may answer; none, if one of them has none."""
+    found: dict[Terms, None] = {}
+    for model in asked.models or ("",):
+        terms = prices.of(asked.feature, currency, customer_id=caller.customer_id, model=model)
+        if terms is None:
+            return ()
+        found[terms] = None
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An admitted call: which account pays under which terms, what is held, and within which limits."""
+
+    offer: Offer
+    terms: Terms
+    amount: int
+    limits: Limits | None = None
 
 
 def decide(
@@ -94,19 +139,23 @@ def decide(
     quantity: int,
     available: Mapping[int, int],
     now: datetime,
-) -> tuple[Offer, int]:
+    demand: Demand = NOTHING,
+    rates: Rates | None = None,
+    installation_models: str = "",
+) -> Decision:
     """
-    Return the offer that pays for ``quantity`` of a feature, and the units to hold of its account.
+    Return who pays what for ``quantity`` of a feature.
 
-    ``available`` is by account; one that is missing has nothing.
+    ``available`` is by account; one that is missing has nothing. ``demand`` is what the call asks for at most, and
+    ``rates`` what the provider may ask for it: None if that is unknown, or if no offer needs them.
 
     :raises PrepaidError: any refusal of ``check`` and ``afford``
     """
-    check(caller, asked=asked, now=now)
-    return afford(offers, quantity=quantity, available=available)
+    check(caller, asked=asked, now=now, installation_models=installation_models)
+    return afford(offers, quantity=quantity, available=available, demand=demand, rates=rates)
 
 
-def check(caller: Caller, *, asked: Asked, now: datetime) -> None:
+def check(caller: Caller, *, asked: Asked, now: datetime, installation_models: str = "") -> None:
     """
     Refuse whoever may not make this call.
 
@@ -116,7 +165,7 @@ def check(caller: Caller, *, asked: Asked, now: datetime) -> None:
     :raises PermissionDenied: if the key's scopes or the person's role do not reach so far
     :raises AddressNotAllowed: if the key is not for where it is used
     :raises FeatureNotAllowed: if the key is not for the feature
-    :raises ModelNotAllowed: if the key is not for the model
+    :raises ModelNotAllowed: if the key, its customer or the installation is not for the model
     """
     if caller.revoked_at is not None or (caller.expires_at is not None and caller.expires_at <= now):
         raise InvalidApiKey
@@ -127,6 +176,8 @@ def check(caller: Caller, *, asked: Asked, now: datetime) -> None:
     if Scope.AI not in caller.scopes.split():
         lacks = "This key may not call models: it lacks the scope 'ai'."
         raise PermissionDenied(lacks if caller.key_id is not None else "Your role may not call models.")
+    for patterns in (installation_models, caller.customers_models):
+        permits.check_models(patterns, asked.models)
     permits.check(
         models=caller.allowed_models,
         features=caller.allowed_features,
@@ -137,25 +188,84 @@ def check(caller: Caller, *, asked: Asked, now: datetime) -> None:
     )
 
 
-def afford(offers: Sequence[Offer], *, quantity: int, available: Mapping[int, int]) -> tuple[Offer, int]:
+def afford(
+    offers: Sequence[Offer],
+    *,
+    quantity: int,
+    available: Mapping[int, int],
+    demand: Demand = NOTHING,
+    rates: Rates | None = None,
+) -> Decision:
     """
-    Return the first of ``offers`` that affords the whole call, and what it holds.
+    Return the first of ``offers`` that affords the whole call, else the first that affords a shorter answer.
 
     No call is paid from two accounts, and nothing is exchanged.
 
-    :raises UnknownPrice: if no price is in force
-    :raises InsufficientCredits: if no account has as much as the call may cost; it names what the first lacks
+    :raises UnknownPrice: if no price is in force, or what the provider asks is needed and unknown
+    :raises CallTooDear: if even a short answer could cost us more than the fixed price allows
+    :raises InsufficientCredits: if no account affords even a short answer; it names what the first lacks
     """
-    payable = [offer for offer in offers if offer.terms.type == FIXED]
+    payable = [offer for offer in offers if rates is not None or not offer.needs_rates]
     if not payable:
         raise UnknownPrice
-    for offer in payable:
-        amount = ceiling(offer.terms, quantity)
-        if amount <= available.get(offer.account_id, 0):
-            return offer, amount
-    first = payable[0]
+    if rates is None:
+        return _fixed(payable, quantity, available)
+    longest = [
+        (offer, tokens)
+        for offer in payable
+        if (tokens := min(allowed(terms, quantity, demand, rates) for terms in offer.terms)) >= least(demand, rates)
+    ]
+    if not longest:
+        raise CallTooDear
+    for offer, tokens in longest:
+        decision = _dearest(offer, quantity, demand, rates, tokens)
+        if decision.amount <= available.get(offer.account_id, 0):
+            return decision
+    for offer, tokens in longest:
+        fewer = min(tokens, _affordable(offer, demand, rates, available.get(offer.account_id, 0)))
+        if demand.can_be_limited and fewer >= least(demand, rates):
+            decision = _dearest(offer, quantity, demand, rates, fewer)
+            if decision.amount <= available.get(offer.account_id, 0):
+                return decision
+    raise _missing(*longest[0], quantity, demand, rates, available)
+
+
+def _missing(
+    offer: Offer, tokens: int, quantity: int, demand: Demand, rates: Rates, available: Mapping[int, int]
+) -> InsufficientCredits:
+    """The refusal of a call that even a short answer is too much for."""
+    left = available.get(offer.account_id, 0)
+    decision = _dearest(offer, quantity, demand, rates, tokens)
+    more = {}
+    if decision.terms.type == METERED:
+        more["affordableMaxTokens"] = max(0, min(tokens, _affordable(offer, demand, rates, left)))
+    return InsufficientCredits(required=decision.amount, available=left, currency=offer.currency, **more)
+
+
+def _fixed(offers: Sequence[Offer], quantity: int, available: Mapping[int, int]) -> Decision:
+    """Decide where nothing depends on what the provider asks."""
+    decisions = []
+    for offer in offers:
+        terms = max(offer.terms, key=lambda each: each.amount)
+        decision = Decision(offer, terms, price(terms, quantity))
+        if decision.amount <= available.get(offer.account_id, 0):
+            return decision
+        decisions.append(decision)
+    first = decisions[0]
     raise InsufficientCredits(
-        required=ceiling(first.terms, quantity),
-        available=available.get(first.account_id, 0),
-        currency=first.currency,
+        required=first.amount,
+        available=available.get(first.offer.account_id, 0),
+        currency=first.offer.currency,
     )
+
+
+def _dearest(offer: Offer, quantity: int, demand: Demand, rates: Rates, tokens: int) -> Decision:
+    quotes = [(terms, quote(terms, quantity, demand, rates, tokens)) for terms in offer.terms]
+    terms, most = max(quotes, key=lambda each: each[1].amount)
+    return Decision(offer, terms, most.amount, most.limits)
+
+
+def _affordable(offer: Offer, demand: Demand, rates: Rates, available: int) -> int:
+    """How many tokens each answer can have; of a fixed price all, since fewer would not cost less."""
+    metered = [affordable(terms, demand, rates, available=available) for terms in offer.terms if terms.type == METERED]
+    return min(metered, default=wanted(demand, rates))

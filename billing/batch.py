@@ -8,20 +8,20 @@ One transaction for whatever has queued: admissions, generation ids, conclusions
 However many operations there are, each table is read or written once.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from accounts.errors import InvalidApiKey, PermissionDenied, PrepaidError
 from accounts.models import ApiKey
-from billing import days, lookup, records
-from billing.admission import NOBODY, Asked, Caller, Offer, decide, offers_of
-from billing.calls import Call, Ending, Receipt, Report
-from billing.pricing import charge
-from billing.services import Prices
+from billing import days, lookup, metering, records
+from billing.admission import NOBODY, Caller, Decision, Offer, decide
+from billing.calls import Call, Ending, Receipt
+from billing.inquiry import Inquiry, inquire
+from billing.operations import Admit, Conclude, Identify, Operation
 from credits import rows
 from credits.books import Books, HoldRequest
 from credits.errors import HoldNotFound
@@ -31,66 +31,6 @@ from credits.models import Hold
 #: Who answers the calls of test keys, whatever the installation calls otherwise.
 TEST_PROVIDER = "simulator"
 CHARGED = {Ending.COMPLETED, Ending.CANCELLED}
-
-
-@dataclass(frozen=True, slots=True)
-class Admit:
-    """
-    Ask for ``quantity`` of ``feature``. Its outcome is a ``Call``, or the refusal.
-
-    One of ``key_digest`` and ``external_id`` says who asks, ``customer_id`` or else ``team_id`` for whom if they
-    choose, ``team_role`` what the token calls them there; ``introduced`` that it has been told to the database,
-    ``named_models`` every model that may answer. With ``session_id`` the call is paid from that session hold
-    instead of the account.
-    """
-
-    hold_id: str
-    key_digest: str
-    external_id: str
-    impersonated: bool
-    request_id: str
-    feature: str
-    quantity: int
-    provider: str
-    model: str
-    streamed: bool
-    lifetime: timedelta
-    session_id: str | None = None
-    customer_id: int | None = None
-    address: str = ""
-    named_models: tuple[str, ...] = ()
-    team_id: str = ""
-    team_role: str = ""
-    introduced: bool = False
-
-    @property
-    def who(self) -> lookup.Who:
-        return (self.key_digest, 0, "") if self.key_digest else (self.external_id, self.customer_id or 0, self.team_id)
-
-    def is_news_to(self, caller: Caller) -> bool:
-        """Whether the token tells of a membership, or of a role in it, that the database does not know of."""
-        if self.introduced or not self.team_id or self.customer_id is not None:
-            return False
-        return caller.customer_id == NOBODY or self.team_role not in ("", caller.external_role)
-
-
-@dataclass(frozen=True, slots=True)
-class Identify:
-    """Keep the provider's id of the generation on the hold, as long as that is pending."""
-
-    call: Call
-    generation_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conclude:
-    """Resolve the hold as the report says and write the usage record. Its outcome is a ``Receipt``."""
-
-    call: Call
-    report: Report
-
-
-Operation = Admit | Identify | Conclude
 
 
 class UnknownPerson(PrepaidError):
@@ -114,10 +54,9 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
     identities = [operation for operation in operations if isinstance(operation, Identify)]
     outcomes: dict[int, Any] = {}
     with transaction.atomic():
-        asking, prices = _look_up(admissions, now)
-        offers = _offers(admissions, asking, prices)
+        inquiries = inquire(admissions, now=now)
         books = Books.open(
-            {offer.account_id for each in offers.values() for offer in each if offer.account_id != NOBODY}
+            {offer.account_id for each in inquiries.values() for offer in each.offers if offer.account_id != NOBODY}
             | {conclusion.call.account_id for conclusion in conclusions},
             {conclusion.call.hold_id for conclusion in conclusions} | _sessions(admissions, conclusions),
             now=now,
@@ -130,16 +69,15 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
 
         admitted = _admitted_before(admissions) if again else {}
         for admission in admissions:
-            caller = asking.get(admission.who)
             outcomes[id(admission)] = admitted.get(admission.hold_id) or _admit(
-                books, admission, caller, offers.get(admission.hold_id, []), now
+                books, admission, inquiries.get(admission.hold_id), now
             )
 
         books.save(
             rows.insert(records.TABLE, records.COLUMNS, usage),
             days.add(usage),
             _identified(identities, but={conclusion.call.hold_id for conclusion in conclusions}),
-            lookup.mark_used(asking.values(), now=now),
+            lookup.mark_used((each.caller for each in inquiries.values()), now=now),
         )
     return [outcomes.get(id(operation)) for operation in operations]
 
@@ -150,54 +88,39 @@ def _sessions(admissions: Sequence[Admit], conclusions: Sequence[Conclude]) -> s
     return {id_ for id_ in ids if id_ is not None}
 
 
-def _look_up(admissions: Sequence[Admit], now: datetime) -> tuple[dict[lookup.Who, Caller], Prices]:
-    if not admissions:
-        return {}, {}
-    digests = {admission.key_digest for admission in admissions} - {""}
-    people = {admission.who for admission in admissions if not admission.key_digest}
-    return lookup.read(digests, people, now=now)
-
-
-def _offers(admissions: Sequence[Admit], asking: Mapping[lookup.Who, Caller], prices: Prices) -> dict[str, list[Offer]]:
-    """How each admission can be paid for, by its hold's id."""
-    return {
-        admission.hold_id: offers_of(caller, admission.feature, prices)
-        for admission in admissions
-        if (caller := asking.get(admission.who)) is not None
-    }
-
-
-def _admit(
-    books: Books, admission: Admit, caller: Caller | None, offers: list[Offer], now: datetime
-) -> Call | PrepaidError:
-    if caller is None or admission.is_news_to(caller):
+def _admit(books: Books, admission: Admit, inquiry: Inquiry | None, now: datetime) -> Call | PrepaidError:
+    if inquiry is None or admission.is_news_to(inquiry.caller):
         return InvalidApiKey() if admission.key_digest else UnknownPerson()
     if admission.impersonated:
         return PermissionDenied("Whoever acts in another's name may look, but not spend.")
-    asked = Asked(
-        models=admission.named_models or (admission.model,),
-        feature=admission.feature,
-        address=admission.address,
-        customer_id=admission.customer_id,
-    )
+    caller, offers = inquiry.caller, inquiry.offers
     try:
         if admission.session_id is not None:
             offers = _of_session(books, admission.session_id, offers)
-        available = {
-            offer.account_id: books.available(offer.account_id, admission.session_id)
-            for offer in offers
-            if offer.account_id != NOBODY
-        }
-        offer, amount = decide(caller, offers, asked=asked, quantity=admission.quantity, available=available, now=now)
+        decision = decide(
+            caller,
+            offers,
+            asked=inquiry.asked,
+            quantity=admission.quantity,
+            available={
+                offer.account_id: books.available(offer.account_id, admission.session_id)
+                for offer in offers
+                if offer.account_id != NOBODY
+            },
+            now=now,
+            demand=admission.demand,
+            rates=inquiry.rates,
+            installation_models=" ".join(settings.ALLOWED_MODELS),
+        )
     except PrepaidError as refusal:
         return refusal
-    call = _call(admission, caller, offer, amount, now)
+    call = _call(admission, caller, decision, now)
     books.hold(
         HoldRequest(
             id=call.hold_id,
             account_id=call.account_id,
             key=None,
-            amount=amount,
+            amount=decision.amount,
             expires_at=now + admission.lifetime,
             context=call,
             parent_id=call.session_id,
@@ -207,25 +130,26 @@ def _admit(
     return call
 
 
-def _call(admission: Admit, caller: Caller, offer: Offer, amount: int, now: datetime) -> Call:
+def _call(admission: Admit, caller: Caller, decision: Decision, now: datetime) -> Call:
     return Call(
         hold_id=admission.hold_id,
         session_id=admission.session_id,
-        account_id=offer.account_id,
+        account_id=decision.offer.account_id,
         customer_id=caller.customer_id,
         key_id=caller.key_id,
         actor=caller.actor,
         request_id=admission.request_id,
         feature=admission.feature,
         quantity=admission.quantity,
-        terms=offer.terms,
-        held=amount,
+        terms=decision.terms,
+        held=decision.amount,
         provider=TEST_PROVIDER if caller.mode == ApiKey.Mode.TEST else admission.provider,
         model=admission.model,
         streamed=admission.streamed,
         admitted_at=now,
         time_zone=caller.time_zone,
-        currency=offer.currency,
+        currency=decision.offer.currency,
+        limits=decision.limits,
     )
 
 
@@ -245,8 +169,8 @@ def _of_session(books: Books, session_id: str, offers: list[Offer]) -> list[Offe
 def _conclude(books: Books, conclusion: Conclude) -> Receipt:
     call, report = conclusion.call, conclusion.report
     if report.ending in CHARGED:
-        cost = charge(call.terms, report.delivered)
-        resolution = books.settle(call.hold_id, cost, why=Why(call.actor), reference=report.generation_id)
+        due = metering.charge(call, report)
+        resolution = books.settle(call.hold_id, due, why=Why(call.actor), reference=report.generation_id)
     else:
         resolution = books.release(call.hold_id, reference=report.generation_id)
     return Receipt(

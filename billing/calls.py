@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_UP, Context, Decimal, InvalidOperation
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any, Self
 
 from accounts import zones
-from billing.pricing import Terms
+from billing.pricing import Limits, Terms
+from billing.rates import Rates
 
 PICO = 12
 LARGEST_PICOS = 2**63 - 1
@@ -41,6 +43,7 @@ class Call:
     session_id: str | None = None
     time_zone: str = zones.UTC
     currency: str = "credits"
+    limits: Limits | None = None
 
     @property
     def day(self) -> date:
@@ -49,11 +52,13 @@ class Call:
 
     @classmethod
     def from_context(cls, context: dict[str, Any]) -> Self:
+        limits = context.get("limits")
         return cls(
             **{
                 **context,
                 "terms": Terms(**context["terms"]),
                 "admitted_at": datetime.fromisoformat(context["admitted_at"]),
+                "limits": limits and Limits(**{**limits, "rates": Rates(**limits["rates"])}),
             }
         )
 
@@ -73,7 +78,8 @@ class Report:
     How a call ended. ``delivered`` counts the units of the feature that are to be paid.
 
     ``cost`` is what the provider says that it cost us, in US dollars, as decimal text and
-    exactly as reported; empty when it said nothing. Tokens it did not report are None.
+    exactly as reported; empty when it said nothing that can be believed, and ``cost_report``
+    tells what it said. Tokens it did not report are None.
     """
 
     ending: Ending
@@ -81,6 +87,7 @@ class Report:
     generation_id: str = ""
     model: str = ""
     cost: str = ""
+    cost_report: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
@@ -88,6 +95,15 @@ class Report:
     error_code: str = ""
     latency_ms: int | None = None
     first_token_ms: int | None = None
+
+    @property
+    def exact_cost(self) -> Fraction | None:
+        """The cost in US dollars; None when none, or none that can be believed, was reported."""
+        try:
+            cost = Fraction(Decimal(self.cost)) if self.cost else None
+        except (InvalidOperation, ValueError, OverflowError):
+            return None
+        return cost if cost is None or cost >= 0 else None
 
     @property
     def cost_picos(self) -> int | None:

@@ -17,3 +17,27 @@ class UnknownPrice(PrepaidError):
     status = 503
     code = "unknown_price"
     message = "This feature has no price in force. The operator must publish one."
+
+
+class CallTooDear(PrepaidError):
+    """400: even a short answer could cost the operator more than the fixed price of this call allows."""
+
+    code = "call_too_dear"
+    message = (
+        "This call could cost more at the provider than its fixed price covers. "
+        "Shorten the prompt, or choose a cheaper model."
+    )
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers={"x-should-retry": "false"})
+
+
+class UnpricedField(PrepaidError):
+    """400: a field of the request costs money at the provider, and nobody has said what it costs here."""
+
+    code = "unpriced_field"
+    message = "This field costs money at the provider, and has no price here. Leave it out."
+
+    def __init__(self, field: str, message: str | None = None) -> None:
+        super().__init__(message, headers={"x-should-retry": "false"})
+        self.details = [{"field": field, "message": self.message, "code": self.code.upper()}]

@@ -1,4 +1,4 @@
-"""What the decision needs to know, read in one go for a whole batch: who asks, and the prices in force."""
+"""What the decision needs to know of those who ask, read in one go for a whole batch."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from accounts.roles import scopes_of
 from accounts.zones import UTC
 from billing.admission import NOBODY, Caller
-from billing.services import AT, PRICES_IN_FORCE, Prices, terms_of
 from credits import rows
 from credits.models import Account, currency_of
 
@@ -20,7 +19,7 @@ LAST_USED = (("id", rows.BIGINT), ("last_used_at", rows.INSTANT))
 KEYS = """
     SELECT rows.digest, 0, '', customer.id, account.id, key.id, NULL, key.mode, key.scopes, person.is_active,
            customer.suspended_at, key.expires_at, key.revoked_at, key.last_used_at, customer.time_zone,
-           key.allowed_models, key.allowed_features, key.allowed_addresses, '', usdc.id
+           key.allowed_models, key.allowed_features, key.allowed_addresses, '', usdc.id, customer.allowed_models
     FROM {rows}
     JOIN accounts_apikey key ON key.digest = rows.digest
     JOIN accounts_customer customer ON customer.id = key.customer_id
@@ -33,7 +32,7 @@ KEYS = """
 PEOPLE = """
     SELECT rows.external_id, COALESCE(rows.customer_id, 0), rows.team_id, customer.id, account.id, NULL, person.id,
            'live', member.role, person.is_active, customer.suspended_at, NULL, NULL, NULL, customer.time_zone,
-           '', '', '', member.external_role, usdc.id
+           '', '', '', member.external_role, usdc.id, customer.allowed_models
     FROM {rows}
     JOIN accounts_user person ON person.external_id = rows.external_id
     LEFT JOIN accounts_customer own ON own.user_id = person.id
@@ -50,14 +49,14 @@ PEOPLE = """
 Who = tuple[str, int, str]
 
 
-def read(digests: Collection[str], people: Collection[Who], *, now: datetime) -> tuple[dict[Who, Caller], Prices]:
+def read(digests: Collection[str], people: Collection[Who]) -> dict[Who, Caller]:
     """
-    Return the callers by who asks, and the prices in force.
+    Return the callers by who asks.
 
     Whom nobody knows is missing; who is no member of the customer that they choose has none (id 0). A customer
     that has no account in credits yet gets an empty one; one in USDC is opened when there is something for it.
     """
-    queries: list[rows.Query] = [(PRICES_IN_FORCE, AT, [{"instant": now}])]
+    queries: list[rows.Query] = []
     if digests:
         queries.append((KEYS, DIGEST, [{"digest": digest} for digest in digests]))
     if people:
@@ -66,15 +65,14 @@ def read(digests: Collection[str], people: Collection[Who], *, now: datetime) ->
             for external_id, chosen, team_id in people
         ]
         queries.append((PEOPLE, PERSON, asking))
-    prices, *found_people = rows.select_all(*queries)
-    found = [row for part in found_people for row in part]
+    found = [row for part in rows.select_all(*queries) for row in part]
 
     unopened = {(row[3], row[7]) for row in found if row[3] is not None and row[4] is None}
     if unopened:
         accounts = [Account(customer_id=id_, currency=currency_of(mode)) for id_, mode in sorted(unopened)]
         Account.objects.bulk_create(accounts, ignore_conflicts=True)
-        return read(digests, people, now=now)
-    return {row[:3]: _caller(*row[3:]) for row in found}, terms_of(prices)
+        return read(digests, people)
+    return {row[:3]: _caller(*row[3:]) for row in found}
 
 
 def mark_used(callers: Iterable[Caller], *, now: datetime) -> rows.Change:
@@ -105,6 +103,7 @@ def _caller(
     allowed_addresses: str,
     external_role: str | None,
     usdc_account_id: int | None,
+    customers_models: str | None,
 ) -> Caller:
     """
     Behind a team's key that nobody made there is nobody who could be inactive; SQLite's booleans are 0 and 1.
@@ -115,6 +114,7 @@ def _caller(
         customer_id=customer_id or NOBODY,
         account_id=account_id or NOBODY,
         usdc_account_id=usdc_account_id or NOBODY,
+        customers_models=customers_models or "",
         key_id=key_id,
         user_id=user_id,
         mode=mode,

@@ -10,30 +10,95 @@ from credits.models import Currency, Hold
 #: What a price may be in. Test credits are spent at the prices in credits.
 PRICED_IN = [(currency.value, currency.label) for currency in (Currency.CREDITS, Currency.USDC)]
 
+#: Bounds of a price: 100,000 credits for a dollar, a thousand times the cost, a thousand dollars a unit.
+MOST_RATE, MOST_MARKUP, MOST_COST_PICOS = 10**12, 10**9, 10**15
+
+
+class ListedModel(models.Model):
+    """
+    A model of the provider's catalogue, as it was listed when that was last read.
+
+    ``manage.py refresh_catalogue`` writes it. One that is listed no more stays, without ``is_listed``.
+    """
+
+    id = models.CharField(primary_key=True, max_length=200, help_text="As the provider names it.")
+    entry = models.JSONField(help_text="What the provider says of it.")
+    rates = models.TextField(help_text="Of the entry, what prices are computed from: JSON (billing.rates).")
+    is_listed = models.BooleanField(default=True)
+    position = models.PositiveIntegerField(default=0, help_text="Its place in the provider's list.")
+    refreshed_at = models.DateTimeField(help_text="When it was last seen there.")
+
+    class Meta:
+        verbose_name = "model"
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return self.id
+
 
 class Price(models.Model):
     """
     What a feature costs from an instant on, in one currency. Append-only: a new price is a new row.
 
-    A feature may have a price in each currency; a call is paid whole from the first account that can (``admission``).
+    A feature may have a price in each currency; a call is paid whole from the first account that can
+    (``billing.admission``). Which of several prices is a call's, ``billing.prices`` says.
     """
 
     class Type(models.TextChoices):
-        FIXED = "FIXED"
-        METERED = "METERED"
+        FIXED = "FIXED", "fixed"
+        METERED = "METERED", "metered"
+        WITHDRAWN = "WITHDRAWN", "withdrawn"
 
     feature = models.CharField(max_length=50)
     currency = models.CharField(max_length=10, choices=PRICED_IN, default=Currency.CREDITS)
-    type = models.CharField(max_length=7, choices=Type, default=Type.FIXED)
-    amount = models.BigIntegerField(help_text="FIXED: units (10⁻⁷) for each unit of the feature.")
+    customer = models.ForeignKey(
+        Customer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="prices",
+        db_index=False,
+        help_text="Whose price it is; empty for everybody's.",
+    )
+    pattern = models.CharField(
+        max_length=200, default="*", help_text="A model, or a pattern such as anthropic/*; * is every model."
+    )
+    type = models.CharField(max_length=9, choices=Type, default=Type.FIXED)
+    amount = models.BigIntegerField(
+        help_text="Units (10⁻⁷). FIXED: for each unit of the feature. METERED: what a call costs at the least."
+    )
+    rate = models.BigIntegerField(null=True, blank=True, help_text="METERED: units for a US dollar.")
+    markup = models.BigIntegerField(
+        null=True, blank=True, help_text="METERED: millionths that the provider's cost is multiplied by."
+    )
+    most_cost_picos = models.BigIntegerField(
+        null=True, blank=True, help_text="FIXED: 10⁻¹² US dollars that a unit may cost us at most."
+    )
+    actor = models.CharField(max_length=100, default="system", help_text="Who published it: user:…, system.")
     effective_at = models.DateTimeField(default=timezone.now)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         ordering = ["feature", "-effective_at", "-id"]
-        indexes = [models.Index(fields=["feature", "currency", "-effective_at", "-id"], name="price_newest")]
+        indexes = [
+            models.Index(
+                fields=["customer", "feature", "currency", "pattern", "-effective_at", "-id"], name="price_newest"
+            )
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(amount__gte=0), name="price_is_not_negative"),
+            models.CheckConstraint(
+                condition=Q(type="FIXED", rate=None, markup=None)
+                & (Q(most_cost_picos=None) | Q(most_cost_picos__range=(1, MOST_COST_PICOS)))
+                | Q(
+                    type="METERED",
+                    rate__range=(1, MOST_RATE),
+                    markup__range=(1, MOST_MARKUP),
+                    most_cost_picos=None,
+                )
+                | Q(type="WITHDRAWN", amount=0, rate=None, markup=None, most_cost_picos=None),
+                name="price_says_what_its_type_needs",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -86,6 +151,12 @@ class UsageRecord(models.Model):
     )
     provider_cost_picos = models.BigIntegerField(
         null=True, blank=True, help_text="The same in 10⁻¹² US dollars, for sums."
+    )
+
+    cost_report = models.CharField(
+        max_length=12,
+        blank=True,
+        help_text="What the provider said of its cost; only REPORTED is one. Metered prices are estimated otherwise.",
     )
 
     provider = models.CharField(max_length=50)

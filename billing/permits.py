@@ -42,7 +42,16 @@ def check(*, models: str, features: str, networks: str, asked: tuple[str, ...], 
         raise AddressNotAllowed
     if features and feature not in features.split():
         raise FeatureNotAllowed
-    if models and not (asked and all(model_is_allowed(models, name) for name in asked)):
+    check_models(models, asked)
+
+
+def check_models(patterns: str, asked: tuple[str, ...]) -> None:
+    """
+    Refuse models that are not all among ``patterns``.
+
+    :raises ModelNotAllowed: if one is not
+    """
+    if patterns and not (asked and all(model_is_allowed(patterns, name) for name in asked)):
         raise ModelNotAllowed
 
 

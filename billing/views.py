@@ -18,7 +18,7 @@ from billing.serializers import (
     UsdcBalanceSerializer,
     public_id,
 )
-from billing.services import current_prices
+from billing.services import prices_in_force
 from credits.balances import balance_at
 from credits.models import Currency
 from credits.reads import NOT_MODIFIED, ReadView, last_modified
@@ -46,11 +46,11 @@ class SettingsView(ReadView):
         ],
     )
     def get(self, request: Request) -> Response:
-        prices = current_prices(timezone.now())
+        prices = prices_in_force(timezone.now())
         costs = {
             feature.value: terms.amount
             for feature in Feature
-            if (terms := prices.get((feature, Currency.CREDITS))) is not None and terms.type == FIXED
+            if (terms := prices.of(feature, Currency.CREDITS)) is not None and terms.type == FIXED
         }
         return Response(SettingsSerializer({"featureCosts": costs, "planCredits": {}}).data)
 

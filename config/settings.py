@@ -28,7 +28,7 @@ PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_ALLOW_HEADERS = [*default_headers, "Idempotency-Key", "X-Customer-Id", "X-Hold-Id", "X-Request-Id"]
-CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Generation-Id", "X-Credits-Held", "X-Credits-Charged", "X-Credits-Currency"]
+CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Generation-Id", "X-Credits-Held", "X-Credits-Charged", "X-Credits-Currency", "X-Max-Tokens-Clamped"]
 
 HTTPS = PUBLIC_URL.startswith("https://")
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=HTTPS)
@@ -179,6 +179,7 @@ OPENROUTER_BASE_URL = env.str("OPENROUTER_BASE_URL", default="https://openrouter
 PROVIDER_CONNECT_TIMEOUT = env.int("PROVIDER_CONNECT_TIMEOUT", default=10)
 PROVIDER_IDLE_TIMEOUT = env.int("PROVIDER_IDLE_TIMEOUT", default=120)
 PROVIDER_TOTAL_TIMEOUT = env.int("PROVIDER_TOTAL_TIMEOUT", default=900)
+ALLOWED_MODELS = env.list("ALLOWED_MODELS", default=[])
 DEFAULT_CHAT_MODEL = env.str("DEFAULT_CHAT_MODEL", default="openai/gpt-4o-mini")
 DEFAULT_IMAGE_MODEL = env.str("DEFAULT_IMAGE_MODEL", default="google/gemini-2.5-flash-image-preview")
 

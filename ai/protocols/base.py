@@ -17,7 +17,12 @@ from billing.catalogue import Feature
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a client asks for. ``payload`` is the body for the provider's ``path``, without ``user``."""
+    """
+    What a client asks for. ``payload`` is the body for the provider's ``path``, without ``user``.
+
+    ``limit_fields`` are the names under which this path takes a limit of an answer's tokens, the usual one last;
+    none where it takes none. ``calls`` is how often the provider is called for it.
+    """
 
     feature: Feature
     quantity: int
@@ -25,6 +30,8 @@ class Wanted:
     streamed: bool
     path: str
     payload: dict[str, Any]
+    limit_fields: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
+    calls: int = 1
 
 
 class Translator(ABC):

@@ -8,6 +8,7 @@ from ai.protocols import errors
 from ai.protocols.base import Protocol, Translator, Wanted
 from billing.calls import Receipt
 from billing.catalogue import Feature
+from credits.amounts import display
 
 MOST_CHOICES = 128
 LONGEST_MODEL = 200
@@ -57,7 +58,11 @@ class Verbatim(Translator):
         return chunk
 
     def finish(self, receipt: Receipt | None) -> bytes:
-        return b""
+        """The headers are long gone, so what was charged follows as a comment, which clients leave aside."""
+        if receipt is None:
+            return b""
+        charged, left = display(receipt.charged), display(receipt.available)
+        return f": credits charged={charged} available={left} currency={receipt.currency}\n\n".encode()
 
     def fail(self, error: PrepaidError) -> bytes:
         return b"\n\ndata: " + errors.openai(error, self._request_id) + b"\n\ndata: [DONE]\n\n"

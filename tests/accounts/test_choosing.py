@@ -12,8 +12,8 @@ from accounts import keys
 from accounts.errors import AddressNotAllowed, CustomerNotFound, PermissionDenied, Suspended
 from accounts.models import ApiKey, Customer, Membership, User
 from billing import batch
-from billing.batch import Admit
 from billing.calls import Call
+from billing.operations import Admit
 from credits import services
 from tests import factories
 from tests.accounts import tokens

@@ -16,8 +16,9 @@ from accounts.models import Customer, Membership, User
 from accounts.principals import principal_of_person
 from accounts.tokens import verify
 from billing import batch
-from billing.batch import Admit, UnknownPerson
+from billing.batch import UnknownPerson
 from billing.calls import Call
+from billing.operations import Admit
 from credits.services import new_hold_id
 from tests import factories
 from tests.accounts import tokens

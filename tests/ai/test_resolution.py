@@ -14,9 +14,9 @@ from ai.desk import desk
 from ai.providers.base import Generation, Usage
 from ai.settlement import report_of
 from billing import batch
-from billing.batch import Conclude
 from billing.calls import Call, Ending, Report
 from billing.models import UsageRecord
+from billing.operations import Conclude
 from credits.amounts import UNIT
 from credits.models import Hold, LedgerEntry
 from tests.ai.prepaid import MODEL, assert_charged_as_booked, balance, pending, until, usage

@@ -11,7 +11,7 @@ from django.utils.html import strip_tags
 from accounts.models import User
 from billing.admin import price_state
 from billing.models import Price
-from billing.services import current_prices
+from billing.services import prices_in_force
 from credits import amounts
 
 ADD = reverse("admin:billing_price_add")
@@ -39,15 +39,15 @@ def price(**changes):
 def test_a_new_price_counts_from_now_on(console):
     console.post(ADD, price())
 
-    assert current_prices(timezone.now())["ai_text_chat", "credits"].amount == amounts.parse("1.5")
+    assert prices_in_force(timezone.now()).of("ai_text_chat", "credits").amount == amounts.parse("1.5")
 
 
 def test_a_price_of_the_future_waits(console, now):
-    before = current_prices(now)["ai_text_chat", "credits"]
+    before = prices_in_force(now).of("ai_text_chat", "credits")
     console.post(ADD, price(effective_at_0="2999-01-01", effective_at_1="00:00"))
 
     assert Price.objects.latest("id").effective_at.year == 2999
-    assert current_prices(timezone.now())["ai_text_chat", "credits"] == before
+    assert prices_in_force(timezone.now()).of("ai_text_chat", "credits") == before
 
 
 @pytest.mark.parametrize(

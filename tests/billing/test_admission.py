@@ -19,6 +19,7 @@ from accounts.errors import (
 )
 from billing.admission import NOBODY, Asked, Caller, Offer, decide, offers_of
 from billing.errors import UnknownPrice
+from billing.prices import Listed, PriceList
 from billing.pricing import Terms
 from credits.errors import InsufficientCredits
 
@@ -44,11 +45,9 @@ ASKED = Asked(("openai/gpt-4o-mini",), "ai_text_chat", "192.0.2.7")
 
 def held(caller, *terms, quantity=3, available=0):
     """What is held where credits, and nothing else, have ``available``."""
-    offers = [Offer("credits", caller.account_id, each) for each in terms if each is not None]
-    _, amount = decide(
-        caller, offers, asked=ASKED, quantity=quantity, available={caller.account_id: available}, now=NOW
-    )
-    return amount
+    offers = [Offer("credits", caller.account_id, (each,)) for each in terms if each is not None]
+    available = {caller.account_id: available}
+    return decide(caller, offers, asked=ASKED, quantity=quantity, available=available, now=NOW).amount
 
 
 @pytest.mark.parametrize(
@@ -144,13 +143,15 @@ def test_actor_is_who_asked():
 
 CREDITS_TERMS, USDC_TERMS = Terms(1, "FIXED", 10_000_000), Terms(2, "FIXED", 500_000)
 RICH = replace(KEY, usdc_account_id=9)
-BOTH = {("ai_text_chat", "credits"): CREDITS_TERMS, ("ai_text_chat", "usdc"): USDC_TERMS}
+IN_CREDITS = Listed(0, "ai_text_chat", "credits", "*", CREDITS_TERMS)
+IN_USDC = Listed(0, "ai_text_chat", "usdc", "*", USDC_TERMS)
+BOTH = PriceList([IN_CREDITS, IN_USDC])
 
 
 def paid_by(caller, prices, available):
-    offers = offers_of(caller, "ai_text_chat", prices)
-    offer, amount = decide(caller, offers, asked=ASKED, quantity=2, available=available, now=NOW)
-    return offer.currency, offer.account_id, amount
+    offers = offers_of(caller, ASKED, prices)
+    decision = decide(caller, offers, asked=ASKED, quantity=2, available=available, now=NOW)
+    return decision.offer.currency, decision.offer.account_id, decision.amount
 
 
 @pytest.mark.parametrize(
@@ -175,20 +176,20 @@ def test_two_accounts_do_not_pay_for_a_call_together():
 
 def test_usdc_pays_where_there_is_a_price_in_it_alone():
     with pytest.raises(InsufficientCredits):
-        paid_by(RICH, {("ai_text_chat", "credits"): CREDITS_TERMS}, {9: 10**12})
-    only = {("ai_text_chat", "usdc"): USDC_TERMS}
+        paid_by(RICH, PriceList([IN_CREDITS]), {9: 10**12})
+    only = PriceList([IN_USDC])
     assert paid_by(RICH, only, {2: 10**12, 9: 1_000_000}) == ("usdc", 9, 1_000_000)
 
 
 def test_what_is_missing_is_said_in_usdc_where_that_alone_can_pay():
     with pytest.raises(InsufficientCredits) as refusal:
-        paid_by(KEY, {("ai_text_chat", "usdc"): USDC_TERMS}, {2: 10**12})
+        paid_by(KEY, PriceList([IN_USDC]), {2: 10**12})
 
     assert refusal.value.extra == {"required": "0.10", "available": "0.00", "currency": "usdc"}
     assert "needs 0.10 USDC and 0.00 are available" in refusal.value.message
 
 
 def test_a_test_key_is_offered_test_credits_alone():
-    offers = offers_of(replace(RICH, mode="test"), "ai_text_chat", BOTH)
+    offers = offers_of(replace(RICH, mode="test"), ASKED, BOTH)
 
-    assert offers == [Offer("test", 2, CREDITS_TERMS)]
+    assert offers == [Offer("test", 2, (CREDITS_TERMS,))]

@@ -16,12 +16,13 @@ from accounts import keys
 from accounts.errors import InvalidApiKey, PermissionDenied, Suspended
 from accounts.models import ApiKey, Customer, User
 from billing import batch
-from billing.batch import Admit, Conclude, Identify, UnknownPerson
+from billing.batch import UnknownPerson
 from billing.calls import Call, Ending, Receipt, Report
 from billing.errors import UnknownPrice
 from billing.models import Price, UsageDay, UsageRecord
+from billing.operations import Admit, Conclude, Identify, Operation
 from billing.pricing import Terms
-from billing.services import AT, PRICES_IN_FORCE, current_prices
+from billing.services import OF_CUSTOMERS, PRICES_IN_FORCE, prices_in_force
 from credits import rows, services
 from credits.amounts import credits, parse
 from credits.books import Books, HoldRequest
@@ -66,7 +67,7 @@ def admit(account: Account, api_key: str) -> partial[Admit]:
     return partial(make)
 
 
-def commit(*operations: batch.Operation, now: datetime, again: bool = False) -> list[Any]:
+def commit(*operations: Operation, now: datetime, again: bool = False) -> list[Any]:
     return batch.commit(operations, again=again, now=now)
 
 
@@ -387,12 +388,12 @@ def test_price_in_force(prices: list[tuple[int, int]], in_force: int | None, now
     for hours, amount in prices:
         Price.objects.create(feature="new", amount=amount, effective_at=now + hours * HOUR)
 
-    found = current_prices(now)
+    new = prices_in_force(now).of("new", "credits")
 
-    new = found.get(("new", "credits"))
     assert (new.amount if new else None) == in_force
-    assert len(rows.select(PRICES_IN_FORCE, AT, [{"instant": now}])) == len(found)
-    assert {feature for feature, _ in found} - {"new"} == {"ai_text_chat", "ai_image_generation"}
+    found = rows.select(PRICES_IN_FORCE, OF_CUSTOMERS, [{"customer_id": 0, "instant": now}])
+    assert {row[1] for row in found} - {"new"} == {"ai_text_chat", "ai_image_generation"}
+    assert len(found) == len({row[1] for row in found})
 
 
 # When the key was last used
@@ -531,6 +532,7 @@ def test_usage_record_says_all_that_is_known(account: Account, admit: partial[Ad
         "shortfall": 0,
         "provider_cost": "0.00013",
         "provider_cost_picos": 130_000_000,
+        "cost_report": "",
         "provider": "openrouter",
         "model": "openai/gpt-4o-mini-2024",
         "generation_id": "gen-9",

@@ -1,35 +1,127 @@
-"""What a call costs: exact products, and nothing else."""
+"""What a call costs, and what it can cost at most."""
+
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.pricing import METERED, Terms, ceiling, charge
+from billing.pricing import (
+    FIXED,
+    METERED,
+    Demand,
+    Terms,
+    affordable,
+    allowed,
+    cost,
+    price,
+    quote,
+    wanted,
+    within,
+    worth,
+)
+from billing.rates import FEMTO, Rates
 
 AMOUNTS = st.integers(0, 2**53)
 QUANTITIES = st.integers(0, 1000)
+MARKUPS = st.integers(1, 10**9)
+RATES_OF_EXCHANGE = st.integers(1, 10**12)
+FEMTOS = st.integers(0, 10**15)
+TOKENS = st.integers(1, 2_000_000)
+DEMANDS = st.builds(
+    Demand,
+    prompt_tokens=st.integers(0, 10**7),
+    images=st.integers(0, 20),
+    completion_tokens=st.none() | TOKENS,
+    choices=st.integers(1, 128),
+    calls=st.integers(1, 4),
+)
+RATES = st.builds(
+    Rates,
+    prompt=FEMTOS,
+    completion=FEMTOS,
+    input=FEMTOS,
+    output=FEMTOS,
+    request=FEMTOS,
+    image=FEMTOS,
+    context=TOKENS,
+    longest=TOKENS,
+)
+METERED_TERMS = st.builds(
+    Terms,
+    price_id=st.just(1),
+    type=st.just(METERED),
+    amount=st.integers(0, 10**9),
+    rate=RATES_OF_EXCHANGE,
+    markup=MARKUPS,
+)
 
 
 @given(AMOUNTS, QUANTITIES)
-def test_ceiling_is_the_price_of_all_that_is_asked_for(amount, quantity):
-    assert ceiling(Terms(1, "FIXED", amount), quantity) == sum([amount] * quantity)
+def test_fixed_price_is_for_each_unit(amount, quantity):
+    assert price(Terms(1, FIXED, amount), quantity) == sum([amount] * quantity)
 
 
-@given(AMOUNTS, QUANTITIES, QUANTITIES)
-def test_charge_is_for_what_was_delivered_and_never_above_the_ceiling(amount, asked, delivered):
-    terms = Terms(1, "FIXED", amount)
-
-    assert charge(terms, delivered) == amount * delivered
-    assert (charge(terms, delivered) <= ceiling(terms, asked)) or delivered > asked
+@pytest.mark.parametrize("type_", [METERED, "", "fixed", "WITHDRAWN"])
+def test_price_of_another_type_is_never_guessed(type_):
+    with pytest.raises(ValueError, match=f"type {type_} is not fixed"):
+        price(Terms(1, type_, 1), 1)
 
 
-@given(AMOUNTS)
-def test_nothing_delivered_is_free(amount):
-    assert charge(Terms(1, "FIXED", amount), 0) == 0
+def test_metered_price_is_the_cost_times_the_markup_at_the_rate():
+    """$0.0001335 at 1.2 times and 100 credits for a dollar are 0.01602 credits."""
+    terms = Terms(1, METERED, 0, rate=100 * 10**7, markup=1_200_000)
+
+    assert worth(terms, Fraction("0.0001335") * FEMTO) == 160_200
 
 
-@pytest.mark.parametrize("compute", [ceiling, charge])
-@pytest.mark.parametrize("type_", [METERED, "", "fixed"])
-def test_price_of_another_type_is_never_guessed(compute, type_):
-    with pytest.raises(ValueError, match=f"type {type_} has no ceiling"):
-        compute(Terms(1, type_, 1), 1)
+@pytest.mark.parametrize(
+    ("femtos", "units"), [(0, 7), (1, 7), (7 * 10**8, 7), (7 * 10**8 + 1, 8), (Fraction(7 * 10**8 * 3 + 1, 3), 8)]
+)
+def test_metered_price_is_rounded_up_once_and_never_below_the_least(femtos, units):
+    assert worth(Terms(1, METERED, 7, rate=10**7, markup=10**5), femtos * 10) == max(units, 7)
+
+
+@given(METERED_TERMS, FEMTOS)
+def test_metered_price_is_exact(terms, femtos):
+    exact = Fraction(femtos, FEMTO) * terms.rate * Fraction(terms.markup, 10**6)
+
+    units = worth(terms, femtos)
+
+    assert units == terms.amount or 0 <= units - exact < 1
+    assert units >= exact
+
+
+@given(METERED_TERMS, DEMANDS, RATES, st.integers(0, 10**15))
+def test_tokens_that_are_affordable_are_and_one_more_is_not(terms, demand, rates, available):
+    tokens = affordable(terms, demand, rates, available=available)
+
+    def held(tokens):
+        return worth(terms, cost(demand, rates, tokens))
+
+    if tokens >= 0:
+        assert held(tokens) <= available
+    if tokens >= 0 and rates.output:
+        assert held(tokens + 1) > available
+    if tokens < 0:
+        assert held(0) > available
+
+
+@given(FEMTOS, DEMANDS, RATES, st.integers(1, 10))
+def test_fixed_price_bounds_our_cost(most_cost, demand, rates, quantity):
+    terms = Terms(1, FIXED, 5, most_cost=most_cost)
+
+    tokens = allowed(terms, quantity, demand, rates)
+
+    if tokens >= 0:
+        assert cost(demand, rates, tokens) <= most_cost * quantity
+        assert tokens <= wanted(demand, rates)
+    else:
+        assert cost(demand, rates, 0) > most_cost * quantity
+    assert within(most_cost * quantity, demand, rates) >= tokens
+
+
+def test_plain_fixed_price_needs_no_limits():
+    quoted = quote(Terms(1, FIXED, 5), 3, Demand(), None, 0)
+
+    assert (quoted.amount, quoted.limits) == (15, None)

@@ -11,10 +11,10 @@ from django.db.models import F
 from accounts.keys import digest
 from accounts.models import ApiKey, Customer
 from billing import audit, batch, days
-from billing.batch import Admit, Conclude
 from billing.calls import Call, Ending, Report
 from billing.catalogue import Feature
 from billing.models import UsageDay, UsageRecord
+from billing.operations import Admit, Conclude
 from credits import rows
 from credits.amounts import credits
 from credits.models import Account, Hold

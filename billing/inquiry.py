@@ -1,0 +1,72 @@
+"""All that a batch's admissions are decided by, read in a statement or two a table: who asks, and what it costs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from billing import lookup
+from billing.admission import NOBODY, Asked, Caller, Offer, offers_of
+from billing.operations import Admit
+from billing.rates import Rates, dearest, rates_of
+from billing.services import prices_in_force, rates_listed
+
+#: Ways to choose a model's provider; the model and its listed price stay the same.
+ROUTES = (":nitro", ":floor", ":exacto")
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What is known of an admission. ``rates`` are None where nothing depends on them, or they are unknown."""
+
+    caller: Caller
+    asked: Asked
+    offers: list[Offer]
+    rates: Rates | None = None
+
+
+def inquire(admissions: Sequence[Admit], *, now: datetime) -> dict[str, Inquiry]:
+    """Return what is known of each admission, by its hold's id. One of somebody unknown is missing."""
+    if not admissions:
+        return {}
+    digests = {admission.key_digest for admission in admissions} - {""}
+    asking = lookup.read(digests, {admission.who for admission in admissions if not admission.key_digest})
+    prices = prices_in_force(now, {caller.customer_id for caller in asking.values()} - {NOBODY})
+    found: dict[str, Inquiry] = {}
+    metered = []
+    for admission in admissions:
+        caller = asking.get(admission.who)
+        if caller is not None:
+            asked = admission.asked
+            inquiry = found[admission.hold_id] = Inquiry(caller, asked, offers_of(caller, asked, prices))
+            if any(offer.needs_rates for offer in inquiry.offers):
+                metered.append((admission, inquiry))
+    if metered:
+        listed = rates_listed({name for _, each in metered for model in each.asked.models for name in _names(model)})
+        for admission, inquiry in metered:
+            found[admission.hold_id] = replace(inquiry, rates=_rates(admission, inquiry.asked, listed, now))
+    return found
+
+
+def _rates(admission: Admit, asked: Asked, listed: Mapping[str, str], now: datetime) -> Rates | None:
+    """The dearest rates of all models that may answer; None if those of one are unknown."""
+    demand, found = admission.demand, []
+    for model in asked.models:
+        listing = next((listed[name] for name in _names(model) if name in listed), None)
+        rates = listing and rates_of(
+            listing,
+            prompt_tokens=demand.prompt_tokens,
+            has_audio=demand.has_audio,
+            caches_long=demand.caches_long,
+            now=now,
+            until=now + admission.lifetime,
+        )
+        if not rates:
+            return None
+        found.append(rates)
+    return dearest(found)
+
+
+def _names(model: str) -> tuple[str, ...]:
+    """What the catalogue may list a model as, the best first."""
+    route = next((route for route in ROUTES if model.endswith(route)), None)
+    return (model,) if route is None else (model, model.removesuffix(route))
