@@ -29,7 +29,7 @@ def keep(entries: Iterable[Mapping[str, Any]], *, now: datetime) -> Refreshed:
 
     :raises ValueError: if none is left: an empty catalogue would stop every metered sale
     """
-    rows = {}
+    rows: dict[str, ListedModel] = {}
     for entry in entries:
         id_ = entry.get("id")
         if isinstance(id_, str) and 0 < len(id_) <= LONGEST_ID and id_.isprintable():

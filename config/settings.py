@@ -28,7 +28,14 @@ PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_ALLOW_HEADERS = [*default_headers, "Idempotency-Key", "X-Customer-Id", "X-Hold-Id", "X-Request-Id"]
-CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Generation-Id", "X-Credits-Held", "X-Credits-Charged", "X-Credits-Currency", "X-Max-Tokens-Clamped"]
+CORS_EXPOSE_HEADERS = [
+    "X-Request-Id",
+    "X-Generation-Id",
+    "X-Credits-Held",
+    "X-Credits-Charged",
+    "X-Credits-Currency",
+    "X-Max-Tokens-Clamped",
+]
 
 HTTPS = PUBLIC_URL.startswith("https://")
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=HTTPS)
