@@ -22,15 +22,15 @@ OTHERS = 999
 FILLED = (
     # In the order of time; every tenth call is the big customer's.
     """INSERT INTO billing_usagerecord (hold_id, customer_id, api_key_id, request_id, feature, quantity, price_id,
-        status, error_code, currency, held, charged, shortfall, provider_cost, provider_cost_picos, provider, model,
-        generation_id, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, streamed, latency_ms,
-        first_token_ms, created_at, day)
+        status, error_code, currency, held, charged, shortfall, provider_cost, provider_cost_picos, cost_report,
+        provider, model, generation_id, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, streamed,
+        latency_ms, first_token_ms, created_at, day)
     SELECT lpad(to_hex(n), 32, '0')::uuid,
         CASE WHEN n % 10 = 0 THEN %(customer)s ELSE %(customer)s + 1 + n % {others} END,
         CASE WHEN n % 10 = 0 THEN %(key)s + n / 200 % 5 END,
         'request-' || n, CASE WHEN n / 10 % 4 = 0 THEN 'ai_title' ELSE 'ai_text_chat' END, 1, %(price)s,
         CASE WHEN n / 10 % 50 = 0 THEN 'FAILED' ELSE 'COMPLETED' END, '', 'credits', 10,
-        CASE WHEN n / 10 % 50 = 0 THEN 0 ELSE 10 END, 0, '0.00001', 10000000, 'openrouter',
+        CASE WHEN n / 10 % 50 = 0 THEN 0 ELSE 10 END, 0, '0.00001', 10000000, 'REPORTED', 'openrouter',
         'vendor/model-' || CASE WHEN n % 10 = 0 THEN n / 10 % 20 ELSE n / 10 % 2 END, 'gen-' || n, 120, 340, 0, 0,
         n % 2 = 0, 1830, 410, at,
         (at AT TIME ZONE 'UTC')::date

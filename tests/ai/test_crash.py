@@ -161,7 +161,7 @@ def test_server_that_is_told_to_stop_finishes_its_answers(database_url, provider
 
     assert [reader.is_whole for reader in readers] == [True, True, True]
     assert [len(text_of(reader.content).split()) for reader in readers[:2]] == [20, 20]
-    assert readers[0].content.endswith(b"data: [DONE]\n\n")
+    assert b"data: [DONE]\n\n" in readers[0].content
     assert pending() == []
     assert_charged_as_booked(provider)
     assert balance(account) == (97, 0)

@@ -86,7 +86,7 @@ def test_answer_does_not_wait_for_a_ledger_that_is_frozen(prepaid, simulator, ac
         content = answer.content
 
         assert time.monotonic() - started < 5
-        assert content.endswith(b"data: [DONE]\n\n")
+        assert b"data: [DONE]\n\n" in content
 
     assert_charged_as_booked(simulator)
     assert (UsageRecord.objects.count(), balance(account)) == (1, (99, 0))
@@ -134,7 +134,7 @@ def test_database_that_goes_away_during_a_call_is_told_of_its_end_later(
             answer = answered.result()
             waited = time.monotonic() - started
         assert answer.status_code == 200
-        assert answer.content.endswith(b"[DONE]\n\n") if stream else answer.json()["choices"]
+        assert b"[DONE]\n\n" in answer.content if stream else answer.json()["choices"]
         assert waited < 7
         time.sleep(2.5)  # until the ledger has given up, so that it must be asked again
         assert balance(account) == (100, 1)

@@ -120,7 +120,7 @@ def test_printed_command_works_when_pasted_and_costs_one_credit(tmp_path):
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE_SECONDS)
 
-    assert answer.text.rstrip().endswith("data: [DONE]")
+    assert "data: [DONE]\n\n: credits charged=1 " in answer.text
     assert process.returncode == 0
     kept = demo.read(tmp_path / "demo.env")
     assert kept["PREPAID_URL"] == f"http://127.0.0.1:{port}"
