@@ -1,8 +1,10 @@
 """Any OpenID Connect issuer, by the settings alone."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -230,3 +232,12 @@ def test_a_token_that_names_a_team_in_a_wrong_way_is_invalid(
         with pytest.raises((InvalidToken, PrepaidError)):
             verify(signed({"org": org}), now=now)
     assert verify(signed({"org": ""}), now=now) == Identity("login:anna")
+
+
+def test_the_issuers_of_the_documentation_are_understood():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "signing-in.md").read_text()
+    shown = [json.loads(text) for text in re.findall(r"^```json\n(.*?)\n```$", page, re.MULTILINE | re.DOTALL)]
+
+    found = [of_terms(name, terms) for example in shown for name, terms in example.items()]
+
+    assert [issuer.rules.prefix for issuer in found] == ["auth0:", "supabase:", "keycloak:"]
