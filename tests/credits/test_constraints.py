@@ -89,6 +89,7 @@ VIOLATIONS: dict[str, Violation] = {
     "entry_leaves_no_debt": lambda account: entry("ADJUSTMENT", balance_after=-1, reference=""),
     "entry_of_usage_names_its_hold": lambda account: entry("USAGE", hold_id=None),
     "price_is_not_negative": lambda account: Price.objects.update(amount=-1),
+    "price_says_what_its_type_needs": lambda account: Price.objects.update(type="METERED"),
     "usage_is_not_negative": lambda account: UsageRecord.objects.update(charged=-1),
     "usage_day_once_per_what_is_summed_up": lambda account: copied(UsageDay.objects.get(), id=None),
     "usage_day_counts_its_calls": lambda account: UsageDay.objects.update(failed_calls=models.F("calls") + 1),
