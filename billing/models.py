@@ -92,6 +92,8 @@ class Price(models.Model):
                 & (Q(most_cost_picos=None) | Q(most_cost_picos__range=(1, MOST_COST_PICOS)))
                 | Q(
                     type="METERED",
+                    rate__isnull=False,  # what is unknown would pass: a check refuses only what is false
+                    markup__isnull=False,
                     rate__range=(1, MOST_RATE),
                     markup__range=(1, MOST_MARKUP),
                     most_cost_picos=None,

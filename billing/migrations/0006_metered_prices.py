@@ -82,6 +82,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('markup', None), ('rate', None), ('type', 'FIXED'), models.Q(('most_cost_picos', None), ('most_cost_picos__range', (1, 1000000000000000)), _connector='OR')), models.Q(('markup__range', (1, 1000000000)), ('most_cost_picos', None), ('rate__range', (1, 1000000000000)), ('type', 'METERED')), models.Q(('amount', 0), ('markup', None), ('most_cost_picos', None), ('rate', None), ('type', 'WITHDRAWN')), _connector='OR'), name='price_says_what_its_type_needs'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('markup', None), ('rate', None), ('type', 'FIXED'), models.Q(('most_cost_picos', None), ('most_cost_picos__range', (1, 1000000000000000)), _connector='OR')), models.Q(('markup__isnull', False), ('markup__range', (1, 1000000000)), ('most_cost_picos', None), ('rate__isnull', False), ('rate__range', (1, 1000000000000)), ('type', 'METERED')), models.Q(('amount', 0), ('markup', None), ('most_cost_picos', None), ('rate', None), ('type', 'WITHDRAWN')), _connector='OR'), name='price_says_what_its_type_needs'),
         ),
     ]
