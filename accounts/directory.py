@@ -12,13 +12,15 @@ from enum import StrEnum
 from django.conf import settings
 from django.db import transaction
 
+from accounts import audit
 from accounts.identities import Identity
-from accounts.models import Customer, FormerMembership, Membership
+from accounts.models import ApiKey, Customer, FormerMembership, Invitation, Membership
 from accounts.provisioning import provision_user
 from accounts.roles import Role
 
 MAX_NAME = 200
-GIVEN_UP = "given up at the identity provider"
+#: Who did it, in audit entries.
+ACTOR = "identity provider"
 
 
 class Outcome(StrEnum):
@@ -73,18 +75,19 @@ def keep_team(external_id: str, *, name: str, updated_at: datetime) -> Outcome:
 @transaction.atomic
 def close_team(external_id: str, *, now: datetime) -> Outcome:
     """
-    Remove every member of the team and let nobody, and no key of it, do anything for it. Its books stay.
+    End the memberships, keys and invitations of the team. Its books stay.
 
     It is final. A team that is not known yet appears closed, so that news from before cannot open it.
     """
     team = _locked(external_id)
     if team.closed_at is not None:
         return Outcome.TEAM_GONE
+    ApiKey.objects.filter(customer=team, revoked_at=None).update(revoked_at=now, revoked_by=ACTOR)
+    Invitation.objects.filter(Invitation.OPEN, customer=team).update(revoked_at=now)
     team.memberships.all().delete()
     team.closed_at = now
-    if team.suspended_at is None:
-        team.suspended_at, team.suspended_by, team.suspended_reason = now, "system", GIVEN_UP
-    team.save(update_fields=["closed_at", "suspended_at", "suspended_by", "suspended_reason"])
+    team.save(update_fields=["closed_at"])
+    audit.record(team, "customer.closed", f"customer:{team.pk}", actor=ACTOR, now=now)
     return Outcome.TEAM_CLOSED
 
 
@@ -109,13 +112,16 @@ def keep_membership(team_id: str, user_id: str, *, word: str, told_at: datetime,
     member = Membership.objects.filter(customer=team, user=user).first()
     if member is None:
         member = Membership(customer=team, user=user, role=role_of(word))
+        audit.record(team, "member.joined", f"user:{user.pk}", actor=ACTOR, now=told_at, role=member.role)
     elif member.external_updated_at is not None and (told_at, word) < (
         member.external_updated_at,
         member.external_role,
     ):
         return Outcome.STALE
     elif word != member.external_role and member.role != Role.OWNER:
+        details = {"from": member.role, "to": role_of(word)}
         member.role = role_of(word)
+        audit.record(team, "member.changed", f"user:{user.pk}", actor=ACTOR, now=told_at, **details)
     member.external_id = external_id or member.external_id
     member.external_role, member.external_updated_at = word, told_at
     member.save()
@@ -147,6 +153,7 @@ def end_membership(team_id: str, user_id: str, *, ended_at: datetime, external_i
     if member is None:
         return Outcome.STALE
     member.delete()
+    audit.record(team, "member.removed", f"user:{user.pk}", actor=ACTOR, now=ended_at)
     return Outcome.MEMBER_REMOVED
 
 

@@ -116,7 +116,7 @@ def test_a_team_that_is_closed_is_closed_for_members_keys_and_late_news_and_keep
 
     with pytest.raises(CustomerNotFound):
         principal_of_person(identity(at=now + timedelta(days=2)))
-    assert anonymous.get(URL, headers={"x-api-key": key}).status_code == 403
+    assert anonymous.get(URL, headers={"x-api-key": key}).status_code == 401
     assert (members(), account.entries.count()) == ([], 1)
 
 
