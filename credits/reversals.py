@@ -11,7 +11,7 @@ each step is an entry. ``docs/ledger.md`` has the rules.
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Sum
 
 from credits.books import Books
@@ -55,7 +55,7 @@ def reverse(
     reversal.asked, reversal.as_of, reversal.actor, reversal.memo = asked, as_of, actor, memo
     reversal.grant = Grant.objects.filter(account=account, source=source).first()
     if reversal.pk is None:
-        reversal.save()
+        _keep_once(reversal)
     if reversal.grant is not None:
         others = Reversal.objects.filter(grant=reversal.grant).exclude(pk=reversal.pk)
         _apply(books, reversal.grant, [*others, reversal], now=now)
@@ -63,6 +63,21 @@ def reverse(
     books.save()
     reversal.refresh_from_db()
     return reversal
+
+
+def _keep_once(reversal: Reversal) -> None:
+    """
+    Insert ``reversal``, whose account is locked; another account's may have taken its key meanwhile.
+
+    :raises SourceConflict: if it has
+    """
+    try:
+        with transaction.atomic():
+            reversal.save(force_insert=True)
+    except IntegrityError as error:
+        if Reversal.objects.filter(key=reversal.key).exists():
+            raise SourceConflict from error
+        raise
 
 
 def apply_waiting(books: Books, grant: Grant, *, now: datetime) -> None:

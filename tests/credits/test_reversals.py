@@ -1,6 +1,7 @@
 """Refunds, disputes and voids: what is unspent goes first, the rest is owed and paid by the next grants."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -487,3 +488,15 @@ def test_what_comes_back_to_a_voided_grant_is_void(bought, now):
 
     assert state(bought) == (0, 0, 0)
     assert kinds(bought)[2:] == [("REFUND", -40), ("REINSTATE", 40), ("VOID", -40)]
+
+
+def test_refund_that_many_accounts_claim_at_once_is_of_one_of_them(transactional_db, now):
+    accounts = [factories.account() for _ in range(8)]
+    terms = {"key": "re_1", "kind": "REFUND", "asked": 1, "as_of": now, "actor": "system", "now": now}
+
+    outcomes = at_once(
+        *[partial(reverse, account=account, source=f"purchase:{account.pk}", **terms) for account in accounts]
+    )
+
+    assert [type(error) for error in raised(outcomes)] == [SourceConflict] * 7
+    assert Reversal.objects.count() == 1
