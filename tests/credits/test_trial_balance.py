@@ -4,17 +4,24 @@ import csv
 import io
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db.models import Sum
+from django.http import HttpRequest
 from django.urls import reverse
+from rest_framework.request import Request
 from rest_framework.test import APIClient
 
+from accounts.errors import PermissionDenied
 from accounts.models import User
+from accounts.permissions import IsAdministrator
+from accounts.principals import Principal
 from credits import audit, services
+from credits.administration.views import TrialBalanceView
 from credits.amounts import credits
 from credits.books import HoldRequest
 from credits.kinds import COUNTER_ACCOUNTS, KINDS
@@ -231,6 +238,18 @@ def test_only_administrators_read_it(settings, api: APIClient, anonymous: APICli
     assert somebody.get(URL).status_code == 200
     User.objects.filter(pk=member.pk).update(is_active=False)
     assert somebody.get(URL).status_code == 403
+
+
+def test_who_acts_in_an_administrators_name_is_none():
+    boss = factories.UserFactory.create(is_staff=True)
+    themselves = Principal(boss.personal_customer, boss, None, frozenset({"read"}), "OWNER")
+    request = Request(HttpRequest())
+
+    request.auth = themselves
+    assert IsAdministrator().has_permission(request, TrialBalanceView())
+    request.auth = replace(themselves, impersonator="user_operator")
+    with pytest.raises(PermissionDenied):
+        IsAdministrator().has_permission(request, TrialBalanceView())
 
 
 # In a shell, and in the admin
