@@ -182,7 +182,7 @@ def test_who_cannot_pay_is_told_what_is_missing(prepaid, path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("terms", [None, {"type": "METERED"}])
+@pytest.mark.parametrize("terms", [None, {"type": "METERED", "rate": 10**9, "markup": 10**6}])
 def test_what_has_no_price_that_can_be_computed_is_not_sold(prepaid, path, terms):
     if terms is None:
         Price.objects.update(effective_at=timezone.now() + timedelta(hours=1))

@@ -304,8 +304,11 @@ def test_price_of_nothing_needs_no_credits(admit: partial[Admit], now: datetime)
     assert Hold.objects.get().status == "SETTLED"
 
 
-def test_price_that_this_version_cannot_compute_is_not_sold(admit: partial[Admit], now: datetime):
-    Price.objects.create(feature="ai_text_chat", type="METERED", amount=1, effective_at=now - HOUR)
+def test_price_that_cannot_be_computed_is_not_sold(admit: partial[Admit], now: datetime):
+    """No catalogue says what the model costs."""
+    Price.objects.create(
+        feature="ai_text_chat", type="METERED", amount=1, rate=10**9, markup=10**6, effective_at=now - HOUR
+    )
 
     [outcome] = commit(admit(), now=now)
 

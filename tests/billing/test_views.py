@@ -73,7 +73,12 @@ def test_price_counts_from_the_instant_it_takes_effect(anonymous: APIClient, now
 @pytest.mark.django_db
 def test_metered_price_is_not_shown_as_a_fixed_one(anonymous: APIClient, now: datetime):
     Price.objects.create(
-        feature=Feature.AI_TEXT_CHAT, type=Price.Type.METERED, amount=1, effective_at=now - timedelta(seconds=1)
+        feature=Feature.AI_TEXT_CHAT,
+        type=Price.Type.METERED,
+        amount=1,
+        rate=10**9,
+        markup=10**6,
+        effective_at=now - timedelta(seconds=1),
     )
 
     assert anonymous.get(SETTINGS).json()["featureCosts"] == {"ai_image_generation": 5}
