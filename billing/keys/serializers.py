@@ -175,8 +175,8 @@ class ChangedApiKeySerializer(StrictSerializer):
     addresses = WordsField(
         source="allowed_addresses", child=NetworkField(), help_text="Networks that it is used from; [] for all."
     )
-    budget = BudgetSerializer(allow_null=True)
-    limits = LimitsSerializer(allow_null=True)
+    budget = BudgetSerializer(allow_null=True, help_text="Kept and shown, and not enforced yet.")
+    limits = LimitsSerializer(allow_null=True, help_text="Kept and shown, and not enforced yet.")
     metadata = NotesField(help_text="Notes of your own.")
     expiresAt = serializers.DateTimeField(source="expires_at", allow_null=True)
 
