@@ -207,6 +207,11 @@ class CustomerNotFound(NotFound):
     message = "There is no such customer. GET /api/customers lists yours."
 
 
+class UserNotFound(NotFound):
+    code = "user_not_found"
+    message = "There is no such user. GET /api/admin/users lists them."
+
+
 class ApiKeyNotFound(NotFound):
     code = "api_key_not_found"
     message = "There is no such API key. GET /api/keys lists yours."
@@ -272,6 +277,25 @@ class NotATeam(Conflict):
 class OwnerMustTransfer(Conflict):
     code = "owner_must_transfer"
     message = "A team has one owner, always. Transfer the ownership to another member first."
+
+
+class UserIsGone(Conflict):
+    """409: the user was deleted, which is final."""
+
+    code = "user_is_gone"
+    message = "This user was deleted and pseudonymised, for good."
+
+
+class AddressTaken(Conflict):
+    code = "address_taken"
+    message = "Another user has this address."
+
+
+class NotOnOneself(Conflict):
+    """409: an administrator would shut themselves out."""
+
+    code = "not_on_oneself"
+    message = "You cannot deactivate yourself. Ask another administrator."
 
 
 class TooManyRequests(PrepaidError):

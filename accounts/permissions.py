@@ -87,7 +87,8 @@ class IsAdministrator(BasePermission):
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         principal = principal_of(request)
-        if principal.user is None or principal.impersonator or not is_administrator(principal.user):
+        in_person = principal.api_key is None and not principal.impersonator
+        if principal.user is None or not in_person or not is_administrator(principal.user):
             raise PermissionDenied("This is for the administrators of this installation.")
         return True
 

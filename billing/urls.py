@@ -1,6 +1,8 @@
 from django.urls import path
 
+from accounts import paths as paths
 from billing import views
+from billing.administration.users import views as users
 from billing.keys import views as keys
 from billing.profile import views as profile
 from billing.statements import views as statements
@@ -8,13 +10,17 @@ from billing.topups import views as topups
 from billing.usage import views as usage
 
 urlpatterns = [
+    path("admin/users", users.UserListView.as_view(), name="admin-users"),
+    path("admin/users/<id:id>", users.UserView.as_view(), name="admin-user"),
+    path("admin/users/<id:id>/activate", users.ActivateView.as_view(), name="admin-user-activation"),
+    path("admin/credits", users.AccountListView.as_view(), name="admin-credits"),
     path("me", profile.ProfileView.as_view(), name="profile"),
     path("me/export", profile.ExportView.as_view(), name="profile-export"),
     path("keys", keys.KeyListView.as_view(), name="keys"),
     path("keys/test-credits", keys.TestCreditsView.as_view(), name="test-credits"),
-    path("keys/<int:id>", keys.KeyView.as_view(), name="key"),
-    path("keys/<int:id>/rotate", keys.RotateView.as_view(), name="key-rotation"),
-    path("keys/<int:id>/usage", keys.KeyUsageView.as_view(), name="key-usage"),
+    path("keys/<id:id>", keys.KeyView.as_view(), name="key"),
+    path("keys/<id:id>/rotate", keys.RotateView.as_view(), name="key-rotation"),
+    path("keys/<id:id>/usage", keys.KeyUsageView.as_view(), name="key-usage"),
     path("credits/settings", views.SettingsView.as_view(), name="credit-settings"),
     path("credits/usage", usage.UsageView.as_view(), name="credit-usage"),
     path("credits/usage.csv", usage.UsageCsvView.as_view(), name="credit-usage-csv"),

@@ -52,6 +52,12 @@ class DuplicateHold(PrepaidError):
     message = "A hold with this key exists already. Use a new key."
 
 
+class AccountNotFound(PrepaidError):
+    status = 404
+    code = "account_not_found"
+    message = "There is no such account. GET /api/admin/credits lists them."
+
+
 class HoldNotFound(PrepaidError):
     status = 404
     code = "hold_not_found"

@@ -81,3 +81,41 @@ class PositiveAmountField(serializers.Field[int, Any, str, Any]):
 
     def to_representation(self, value: int) -> str:
         return display(value)
+
+
+@extend_schema_field(
+    {
+        "oneOf": [{"type": "integer"}, {"type": "string", "pattern": r"^-?\d{1,12}(\.\d{1,7})?$"}],
+        "examples": [42, "41.5"],
+    }
+)
+class CreditsInputField(serializers.Field[int, Any, int | str, Any]):
+    """
+    Credits where clients send a number: a whole one, or decimal text. A number with a fraction may have been a float.
+
+    Below 0 only with ``signed``.
+    """
+
+    default_error_messages = {
+        "invalid": f'Write a whole number, or decimal text with at most {PLACES} places, such as "12.5".',
+        "negative": "Must not be below 0.",
+    }
+
+    def __init__(self, *, signed: bool = False, **options: Any) -> None:
+        self.signed = signed
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> int:
+        is_whole = isinstance(data, int) and not isinstance(data, bool)
+        if not is_whole and not isinstance(data, str):
+            self.fail("invalid")
+        try:
+            units = parse(str(data))
+        except ValueError:
+            self.fail("invalid")
+        if units < 0 and not self.signed:
+            self.fail("negative")
+        return units
+
+    def to_representation(self, value: int) -> int | str:
+        return number(value)

@@ -9,12 +9,14 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 from hypothesis import settings as hypothesis_settings
-from pytest_django import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker, Settings
 from rest_framework.test import APIClient
 
 from accounts.models import Customer, User
 from credits.models import Account
 from tests import factories
+from tests.accounts.people import signed_in
+from tests.accounts.tokens import SERVICE_SECRET
 from tests.proving import check_books, sums
 
 hypothesis_settings.register_profile("default", deadline=None)
@@ -86,6 +88,14 @@ def anonymous() -> APIClient:
 def api(api_key: str) -> APIClient:
     """A REST client that signs in with ``api_key``."""
     return APIClient(headers={"authorization": f"Bearer {api_key}"})
+
+
+@pytest.fixture
+def administrator(db: None, settings: Settings) -> APIClient:
+    """A REST client of somebody who runs the installation, in person."""
+    settings.SERVICE_JWT_SECRET = SERVICE_SECRET
+    boss = factories.UserFactory.create(external_id="user_boss", email="boss@example.com", name="Boss", is_staff=True)
+    return signed_in(boss)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.test import APIClient
 
 from accounts.strict import StrictView
 
@@ -60,6 +61,14 @@ def test_no_route_of_a_customer_answers_a_stranger(client: Client) -> None:
     answers = {route: client.get(re.sub(r"<\w+:\w+>", "1", route)).status_code for route in closed}
 
     assert set(answers.values()) == {401}, answers
+
+
+@pytest.mark.django_db
+def test_a_number_that_no_row_can_have_is_no_path(administrator: APIClient) -> None:
+    numbered = [re.sub(r"<id:\w+>", "9" * 40, route) for route, _ in views() if "<id:" in route]
+
+    assert [route for route, _ in views() if "<int:" in route] == []
+    assert {administrator.get(path).status_code for path in numbered} == {404}
 
 
 def test_no_api_path_ends_in_a_slash() -> None:

@@ -1,0 +1,1 @@
+"""What the people who run an installation do to users and customers, over ``/api/admin/``."""

@@ -1,0 +1,1 @@
+"""``/api/admin/users`` and ``/api/admin/credits``: who there is, what they have, and how much they called."""

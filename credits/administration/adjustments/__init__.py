@@ -1,0 +1,1 @@
+"""Balances that administrators correct, and grants that they give."""
