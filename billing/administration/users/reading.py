@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db.models import F, Q, QuerySet, Sum
+from django.db.models.functions import Lower
 from rest_framework import serializers
 
 from accounts.administration.base import FlagField
@@ -24,8 +25,8 @@ STATUSES = [(state, state) for state in STATES]
 ORDERS = {
     "-createdAt": F("pk").desc(),
     "createdAt": F("pk").asc(),
-    "name": F("name").asc(),
-    "-name": F("name").desc(),
+    "name": Lower("name").asc(),
+    "-name": Lower("name").desc(),
     "email": F("email").asc(nulls_last=True),
     "-email": F("email").desc(nulls_last=True),
 }
