@@ -102,6 +102,8 @@ TEAM = {"id": "team"}
 MEMBER = {"id": "team", "user_id": "user"}
 INVITATION = {"id": "team", "invitation_id": "invitation"}
 KEY = {"id": "key"}
+ACCOUNT = {"id": "account"}
+USER = {"id": "user"}
 HOLD = {"id": "hold"}
 
 
@@ -189,6 +191,32 @@ DOORS = [
     Door("GET /api/billing/credits/transactions.csv", READ),
     Door("POST /api/billing/credits/topup", PAY, 503, body=told(amount_usdc="5"), is_idempotent=True),
     # The installation
+    Door("GET /api/admin/verify", LOOK_IN_PERSON),
+    Door("GET /api/admin/users", ADMINISTRATORS),
+    Door("GET /api/admin/users/{id}", ADMINISTRATORS, ids=USER),
+    Door("PUT /api/admin/users/{id}", ADMINISTRATORS, ids=USER, body=told(name="Ada")),
+    Door("DELETE /api/admin/users/{id}", ADMINISTRATORS, ids=USER),
+    Door("POST /api/admin/users/{id}/activate", ADMINISTRATORS, ids=USER),
+    Door("GET /api/admin/users/{id}/credits", ADMINISTRATORS, ids=USER),
+    Door(
+        "PUT /api/admin/users/{id}/credits", ADMINISTRATORS, ids=USER, body=told(credits=7, reason="x"),
+        is_idempotent=True,
+    ),
+    Door(
+        "POST /api/admin/users/{id}/grants", ADMINISTRATORS, 201, ids=USER, body=told(amount="7", reason="x"),
+        is_idempotent=True,
+    ),
+    Door("GET /api/admin/credits", ADMINISTRATORS),
+    Door(
+        "PUT /api/admin/credits/{id}", ADMINISTRATORS, ids=ACCOUNT, body=told(adjustment=7, reason="x"),
+        is_idempotent=True,
+    ),
+    Door("POST /api/admin/customers/{id}/suspend", ADMINISTRATORS, ids=TEAM, body=told(reason="x")),
+    Door("POST /api/admin/customers/{id}/reactivate", ADMINISTRATORS, ids=TEAM),
+    Door(
+        "POST /api/admin/customers/{id}/grants", ADMINISTRATORS, 201, ids=TEAM, body=told(amount="7", reason="x"),
+        is_idempotent=True,
+    ),
     Door("GET /api/admin/ledger/trial-balance", ADMINISTRATORS),
     Door("GET /api/admin/ledger/trial-balance.csv", ADMINISTRATORS),
 ]  # fmt: skip

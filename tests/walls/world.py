@@ -17,7 +17,7 @@ from accounts.roles import Role, Scope
 from accounts.services import create_key
 from accounts.teams import invitations
 from credits.amounts import credits
-from credits.models import Hold
+from credits.models import Account, Hold
 from credits.sessions.budgets import open_session
 from tests import factories
 from tests.accounts import tokens
@@ -26,7 +26,7 @@ from tests.accounts.people import join, person, signed_in, team_of
 REQUEST_ID = "the-same-for-all"
 CLERK_OWNER = "user_2ownerOWNER3456"
 #: Ids that nothing has.
-NOBODYS = {"user": 2**62, "team": 2**62, "key": 2**62, "invitation": 2**62, "hold": UUID(int=7)}
+NOBODYS = {"user": 2**59, "team": 2**59, "account": 2**59, "key": 2**59, "invitation": 2**59, "hold": UUID(int=7)}
 LATER = int(time.time()) + 24 * 3600
 
 
@@ -36,6 +36,7 @@ class Side:
 
     owner: User
     team: Customer
+    account: Account
     key: ApiKey
     key_text: str
     hold: Hold
@@ -77,8 +78,10 @@ def build() -> World:
 def side(owner: User, team: Customer, member: User) -> Side:
     now = timezone.now()
     key, text = create_key(customer=team, name="Production", now=now, scopes=ApiKey.Scope.values, created_by=owner)
+    account = factories.account(team, "100")
+    factories.account(member.personal_customer, "5")
     hold = open_session(
-        factories.account(team, "100").customer,
+        team,
         amount=credits(5),
         key=uuid4().hex,
         expires_at=now + timedelta(hours=1),
@@ -88,7 +91,7 @@ def side(owner: User, team: Customer, member: User) -> Side:
     sent, token = invitations.invite(
         team, email="guest@example.com", role=Role.MEMBER.value, invited_by=owner, now=now - timedelta(minutes=5)
     )
-    return Side(owner, team, key, text, hold, sent, token, member)
+    return Side(owner, team, account, key, text, hold, sent, token, member)
 
 
 # Who stands before the door. Each returns a client that signs in as they do, after it has made them what they are.
