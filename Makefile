@@ -22,7 +22,7 @@ PRODUCTION := env PREPAID_ENV_FILE=/dev/null DEBUG=false PUBLIC_URL=https://prep
 
 .DELETE_ON_ERROR:
 .PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove prove-ledger \
-	prove-ceiling prove-overspend prove-crashes bench bench-peers bench-profile bench-hot bench-size lock
+	prove-ceiling prove-overspend prove-crashes mutate bench bench-peers bench-profile bench-hot bench-size lock
 
 help:
 	@echo "make run               serve on http://127.0.0.1:8000, with demo data and a simulated provider"
@@ -35,6 +35,7 @@ help:
 	@echo "make prove-ceiling     100,000 random requests and price tables: none is billed more than it holds"
 	@echo "make prove-overspend   100,000 holds by 64 clients in two processes, each decision worked out again"
 	@echo "make prove-crashes     PostgreSQL and the process that spends, killed under load"
+	@echo "make mutate            2,500 mistakes in the money's code, one at a time: does a test see each? (MINUTES=)"
 	@echo "make bench             side by side with a bare pass-through (needs Linux and cc)"
 	@echo "make bench-peers       and with other gateways (needs Node.js)"
 	@echo "make bench-profile     where the server's CPU goes"
@@ -91,6 +92,10 @@ prove-overspend: $(DEV)
 
 prove-crashes: $(DEV)
 	env -u DATABASE_URL CYCLES=20 $(BIN)/pytest tests/proofs/test_crashes.py
+
+# Goes on where it was stopped: what is known is kept in build/mutation.
+mutate: $(DEV)
+	env -u DATABASE_URL $(BIN)/python -m tests.mutation $(if $(MINUTES),--minutes $(MINUTES)) $(MODULES)
 
 bench: $(DEV) $(LOAD)
 	$(BIN)/python -m benchmarks compare
