@@ -288,9 +288,17 @@ class ApiKey(Limited):
 
 
 class AuditEntry(models.Model):
-    """Who did what to a customer's people and keys. Written with the change, never changed."""
+    """Who did what to a customer's people and keys, or to the installation. Written with the change, never changed."""
 
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="audit_entries", db_index=False)
+    customer = models.ForeignKey(
+        Customer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="audit_entries",
+        db_index=False,
+        help_text="Empty: it concerns all.",
+    )
     actor = models.CharField(max_length=100, help_text="user:…, key:…, system.")
     action = models.CharField(max_length=50, help_text="Such as key.revoked.")
     subject = models.CharField(max_length=100, help_text="What it was done to, such as key:7.")

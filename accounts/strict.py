@@ -61,6 +61,15 @@ class PlainTextField(serializers.CharField):
         return super().run_validation(data)
 
 
+class TrueOrFalseField(serializers.BooleanField):
+    """``true`` or ``false`` of JSON. Words and numbers mean something else to everyone."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 class StrictView(APIView):
     """
     A view that refuses query parameters it does not know, and whose answers are not kept by caches.

@@ -30,11 +30,14 @@ from accounts.console import (
 )
 from billing.catalogue import LABELS, Feature
 from billing.models import PRICED_IN, Price, UsageRecord
+from billing.plans import console as plans
 from billing.statements.console import explain_account
 from credits.admin.accounts import AccountAdmin
 from credits.admin.columns import entries_table
 from credits.console import AmountField, amount_column, currency_name
 from credits.models import Account, Currency, Hold
+
+__all__ = ["plans"]
 
 STATUS_COLOURS = {"COMPLETED": "good", "CANCELLED": "warning", "FAILED": "bad", "UNKNOWN": "bad"}
 

@@ -41,3 +41,17 @@ class UnpricedField(PrepaidError):
     def __init__(self, field: str, message: str | None = None) -> None:
         super().__init__(message, headers={"x-should-retry": "false"})
         self.details = [{"field": field, "message": self.message, "code": self.code.upper()}]
+
+
+class PlanNotFound(PrepaidError):
+    status = 404
+    code = "plan_not_found"
+    message = "There is no such plan. GET /api/admin/plans lists them."
+
+
+class PlanExists(PrepaidError):
+    """409: another plan has this id at Clerk, or this slug."""
+
+    status = 409
+    code = "plan_exists"
+    message = "Another plan has this clerkId or slug."

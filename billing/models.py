@@ -107,6 +107,62 @@ class Price(models.Model):
         return f"Price {self.pk} of {self.feature}"
 
 
+class Plan(models.Model):
+    """
+    What can be subscribed to: its price, and what it gives in each period. Clerk's, or one that is sold by hand.
+
+    What it gives counts for the periods that begin from then on; what was given stays.
+    """
+
+    class Source(models.TextChoices):
+        CLERK = "clerk", "Clerk"
+        MANUAL = "manual", "by hand"
+
+    class Action(models.TextChoices):
+        CHECKOUT = "checkout"
+        CONTACT = "contact"
+
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=100, unique=True, help_text="Its name in sources and addresses.")
+    clerk_id = models.CharField(max_length=255, unique=True, null=True, blank=True, help_text="Such as cplan_…")
+    clerk_name = models.CharField(max_length=200, blank=True)
+    billing_source = models.CharField(max_length=6, choices=Source, default=Source.CLERK)
+    credits = models.BigIntegerField(default=0, help_text="Units (10⁻⁷) that it gives in each period.")
+    currency = models.CharField(max_length=3, blank=True, help_text="Of its prices, such as usd.")
+    price_monthly_cents = models.BigIntegerField(null=True, blank=True)
+    price_yearly_cents = models.BigIntegerField(null=True, blank=True)
+    is_active = models.BooleanField(default=True, help_text="Whether it is offered.")
+    position = models.PositiveIntegerField(default=0, help_text="Its place among the others: the lowest comes first.")
+    description = models.TextField(blank=True)
+    features = models.JSONField(default=list, blank=True, help_text="A list of {name, description, included}.")
+    badge = models.CharField(max_length=50, blank=True)
+    is_highlighted = models.BooleanField(default=False)
+    cta_type = models.CharField(max_length=8, choices=Action, default=Action.CHECKOUT)
+    cta_label = models.CharField(max_length=100, blank=True)
+    cta_url = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["position", "credits", "id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(credits__gte=0), name="plan_takes_no_credits"),
+            models.CheckConstraint(
+                condition=(Q(price_monthly_cents=None) | Q(price_monthly_cents__gte=0))
+                & (Q(price_yearly_cents=None) | Q(price_yearly_cents__gte=0)),
+                name="plan_costs_nothing_or_more",
+            ),
+            models.CheckConstraint(
+                condition=Q(billing_source="manual", cta_type="contact")
+                | Q(billing_source="clerk", clerk_id__isnull=False),
+                name="plan_of_clerk_has_its_id_and_others_are_asked_for",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class UsageRecord(models.Model):
     """
     One billable call: who, what, how much, what it cost us and what it cost them.

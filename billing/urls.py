@@ -2,8 +2,11 @@ from django.urls import path
 
 from accounts import paths as paths
 from billing import views
+from billing.administration.settings import views as settings
+from billing.administration.usage import views as all_usage
 from billing.administration.users import views as users
 from billing.keys import views as keys
+from billing.plans import views as plans
 from billing.profile import views as profile
 from billing.statements import views as statements
 from billing.topups import views as topups
@@ -14,6 +17,12 @@ urlpatterns = [
     path("admin/users/<id:id>", users.UserView.as_view(), name="admin-user"),
     path("admin/users/<id:id>/activate", users.ActivateView.as_view(), name="admin-user-activation"),
     path("admin/credits", users.AccountListView.as_view(), name="admin-credits"),
+    path("admin/usage", all_usage.AllUsageView.as_view(), name="admin-usage"),
+    path("admin/dashboard", all_usage.DashboardView.as_view(), name="admin-dashboard"),
+    path("admin/settings", settings.AllSettingsView.as_view(), name="admin-settings"),
+    path("admin/plans", plans.PlanListView.as_view(), name="admin-plans"),
+    path("admin/plans/<str:id>", plans.PlanView.as_view(), name="admin-plan"),
+    path("public/plans", plans.PublicPlansView.as_view(), name="public-plans"),
     path("me", profile.ProfileView.as_view(), name="profile"),
     path("me/export", profile.ExportView.as_view(), name="profile-export"),
     path("keys", keys.KeyListView.as_view(), name="keys"),

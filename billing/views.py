@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from accounts.models import Customer
 from billing.catalogue import Feature
+from billing.plans.services import credits_by_plan
 from billing.pricing import FIXED
 from billing.serializers import (
     SettingsSerializer,
@@ -41,7 +42,11 @@ class SettingsView(ReadView):
         responses={200: SettingsSerializer, 304: NOT_MODIFIED},
         examples=[
             OpenApiExample(
-                "Prices", value={"featureCosts": {"ai_text_chat": 1, "ai_image_generation": 5}, "planCredits": {}}
+                "Prices",
+                value={
+                    "featureCosts": {"ai_text_chat": 1, "ai_image_generation": 5},
+                    "planCredits": {"cplan_2abcDEF": 500},
+                },
             )
         ],
     )
@@ -52,7 +57,7 @@ class SettingsView(ReadView):
             for feature in Feature
             if (terms := prices.of(feature, Currency.CREDITS)) is not None and terms.type == FIXED
         }
-        return Response(SettingsSerializer({"featureCosts": costs, "planCredits": {}}).data)
+        return Response(SettingsSerializer({"featureCosts": costs, "planCredits": credits_by_plan()}).data)
 
 
 class UsdcBalanceView(ReadView):

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.console import counted, rows_url
 from accounts.models import ApiKey, AuditEntry, Customer, Invitation, User
-from billing.models import Price, UsageRecord
+from billing.models import Plan, Price, UsageRecord
 from credits.console import in_words, name_of
 from credits.models import Account, Currency, Grant, Hold, LedgerEntry
 from webhooks.models import InboundEvent
@@ -31,7 +31,7 @@ SIDEBAR: tuple[tuple[str, tuple[tuple[type[Model], str, str], ...]], ...] = (
         (Account, "Accounts", "account_balance_wallet"), (Grant, "Grants", "redeem"),
         (Hold, "Holds", "hourglass_top"), (LedgerEntry, "Ledger entries", "receipt_long"),
     )),
-    ("Usage", ((UsageRecord, "Usage records", "bolt"), (Price, "Prices", "sell"))),
+    ("Usage", ((UsageRecord, "Usage records", "bolt"), (Price, "Prices", "sell"), (Plan, "Plans", "loyalty"))),
     ("Outside", ((InboundEvent, "Webhook events", "webhook"),)),
 )  # fmt: skip
 

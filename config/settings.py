@@ -226,6 +226,8 @@ SPECTACULAR_SETTINGS = {
         "CustomerKind": "accounts.models.Customer.Kind",
         "KeyStatus": "billing.keys.filters.STATUSES",
         "GrantCategory": "credits.models.Grant.Category",
+        "UsageType": "billing.administration.usage.reading.TYPES",
+        "UserState": "billing.administration.users.reading.STATUSES",
         "GivenCategory": "credits.administration.adjustments.serializers.GIVEN",
         "Currency": "credits.models.Currency",
         "GivenCurrency": "credits.administration.adjustments.serializers.GIVEN_IN",

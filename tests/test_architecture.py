@@ -20,6 +20,7 @@ LONGEST_MODULE = 300
 LONG_MODULES: dict[str, str] = {
     "accounts/errors.py": "every refusal of this floor with its code",
     "accounts/models.py": "everybody who can be somebody, and what the database keeps of them",
+    "billing/models.py": "what things cost, what can be bought and what was used, side by side",
     "credits/models.py": "the bank's tables and the rules that the database keeps, side by side",
     "credits/ledger.py": "every way in which one account's books may change, on one page",
     "ai/providers/openrouter.py": "one provider a file",

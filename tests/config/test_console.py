@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from accounts.models import ApiKey, AuditEntry, Customer, Invitation, Membership, User
 from accounts.teams.invitations import invite
-from billing.models import Price, UsageRecord
+from billing.models import Plan, Price, UsageRecord
 from credits import services
 from credits.books import HoldRequest
 from credits.models import Account, Currency, Grant, Hold, LedgerEntry
@@ -21,8 +21,8 @@ from tests import factories
 from webhooks.models import InboundEvent
 
 SHOWN_ONLY = [Account, AuditEntry, Grant, Hold, InboundEvent, Invitation, LedgerEntry, UsageRecord]
-MODELS = [*SHOWN_ONLY, ApiKey, Customer, Group, Price, User]
-ADDED = [ApiKey, Customer, Group, Price, User]
+MODELS = [*SHOWN_ONLY, ApiKey, Customer, Group, Plan, Price, User]
+ADDED = [ApiKey, Customer, Group, Plan, Price, User]
 NEVER_DELETED = [*SHOWN_ONLY, ApiKey, Customer, Price, User]
 
 QUERIES_OF_A_LIST = 10
@@ -74,6 +74,7 @@ def fill(now, *, rows=1):
         services.place_holds([late], now=now)
         services.adjust(account=account, amount=-5, reference="r", memo="a correction", actor=f"key:{key.pk}", now=now)
         Price.objects.create(feature="ai_text_chat", amount=1, effective_at=now + timedelta(days=1 + number))
+        Plan.objects.create(name=f"Plan {number}", slug=f"plan-{number}", clerk_id=f"cplan_{number}")
         InboundEvent.objects.create(
             source="clerk",
             event_id=f"msg_{number}",
@@ -175,6 +176,7 @@ SEARCHES = [
     (LedgerEntry, "hold__reference"), (LedgerEntry, "account__customer__name"),
     (UsageRecord, "request_id"), (UsageRecord, "generation_id"), (UsageRecord, "model"),
     (UsageRecord, "customer__name"), (UsageRecord, "customer__user__email"),
+    (Plan, "name"), (Plan, "slug"), (Plan, "clerk_id"),
     (Price, "feature"), (InboundEvent, "event_id"), (InboundEvent, "type"), (InboundEvent, "error"), (Group, "name"),
 ]  # fmt: skip
 
@@ -216,6 +218,7 @@ def fill_searched_fields(now):
     event = {"source": "clerk", "event_id": "msg_2f", "type": "user.created", "error": "It broke."}
     InboundEvent.objects.create(**event, payload="{}", payload_digest="0" * 64)
     Group.objects.create(name="Support")
+    Plan.objects.create(name="Pro", slug="pro-2f", clerk_id="cplan_2f")
     team, owner = factories.TeamFactory.create(), factories.UserFactory.create()
     invite(team, email="ada@example.com", role="MEMBER", invited_by=owner, now=now)
 

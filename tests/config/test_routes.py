@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from accounts.strict import StrictView
 
 #: Whoever reads them needs no credential, and nothing of a customer is in them.
-PUBLIC = {"/api/credits/settings"}
+PUBLIC = {"/api/credits/settings", "/api/public/plans"}
 #: A signature over the body is the credential, as of webhooks.
 SIGNED = {"/api/keys/leaked"}
 ABOUT_THE_API = (SpectacularAPIView, SpectacularSwaggerView)
