@@ -104,6 +104,7 @@ INVITATION = {"id": "team", "invitation_id": "invitation"}
 KEY = {"id": "key"}
 ACCOUNT = {"id": "account"}
 USER = {"id": "user"}
+PLAN = {"id": "plan"}
 HOLD = {"id": "hold"}
 
 
@@ -217,6 +218,15 @@ DOORS = [
         "POST /api/admin/customers/{id}/grants", ADMINISTRATORS, 201, ids=TEAM, body=told(amount="7", reason="x"),
         is_idempotent=True,
     ),
+    Door("GET /api/admin/usage", ADMINISTRATORS),
+    Door("GET /api/admin/dashboard", ADMINISTRATORS),
+    Door("GET /api/admin/settings", ADMINISTRATORS),
+    Door("PUT /api/admin/settings", ADMINISTRATORS, body=told(featureCosts={"ai_text_chat": 2})),
+    Door("GET /api/admin/plans", ADMINISTRATORS),
+    Door("POST /api/admin/plans", ADMINISTRATORS, 201, body=told(name="Pro", billingSource="manual")),
+    Door("PUT /api/admin/plans/{id}", ADMINISTRATORS, ids=PLAN, body=told(name="Pro")),
+    Door("DELETE /api/admin/plans/{id}", ADMINISTRATORS, ids=PLAN),
+    Door("GET /api/public/plans", EVERYBODY),
     Door("GET /api/admin/ledger/trial-balance", ADMINISTRATORS),
     Door("GET /api/admin/ledger/trial-balance.csv", ADMINISTRATORS),
 ]  # fmt: skip

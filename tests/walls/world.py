@@ -16,6 +16,7 @@ from accounts.models import ApiKey, Customer, Invitation, User
 from accounts.roles import Role, Scope
 from accounts.services import create_key
 from accounts.teams import invitations
+from billing.models import Plan
 from credits.amounts import credits
 from credits.models import Account, Hold
 from credits.sessions.budgets import open_session
@@ -26,7 +27,8 @@ from tests.accounts.people import join, person, signed_in, team_of
 REQUEST_ID = "the-same-for-all"
 CLERK_OWNER = "user_2ownerOWNER3456"
 #: Ids that nothing has.
-NOBODYS = {"user": 2**59, "team": 2**59, "account": 2**59, "key": 2**59, "invitation": 2**59, "hold": UUID(int=7)}
+NUMBERED = ("user", "team", "account", "key", "invitation", "plan")
+NOBODYS: dict[str, int | UUID] = {**dict.fromkeys(NUMBERED, 2**59), "hold": UUID(int=7)}
 LATER = int(time.time()) + 24 * 3600
 
 
@@ -44,6 +46,8 @@ class Side:
     invitation_token: str
     #: Who may be removed, given another role, and made the owner.
     member: User
+    #: Anybody's: the installation's.
+    plan: Plan
 
     def id_of(self, what: str) -> int | UUID:
         found: Any = self.member if what == "user" else getattr(self, what)
@@ -91,7 +95,8 @@ def side(owner: User, team: Customer, member: User) -> Side:
     sent, token = invitations.invite(
         team, email="guest@example.com", role=Role.MEMBER.value, invited_by=owner, now=now - timedelta(minutes=5)
     )
-    return Side(owner, team, account, key, text, hold, sent, token, member)
+    plan = Plan.objects.create(name="By hand", slug=uuid4().hex, billing_source="manual", cta_type="contact")
+    return Side(owner, team, account, key, text, hold, sent, token, member, plan)
 
 
 # Who stands before the door. Each returns a client that signs in as they do, after it has made them what they are.
