@@ -222,7 +222,7 @@ def afford(
         if decision.amount <= available.get(offer.account_id, 0):
             return decision
     for offer, tokens in longest:
-        fewer = min(tokens, _affordable(offer, demand, rates, available.get(offer.account_id, 0)))
+        fewer = min(tokens, _affordable(offer, quantity, demand, rates, available.get(offer.account_id, 0)))
         if demand.can_be_limited and fewer >= least(demand, rates):
             decision = _dearest(offer, quantity, demand, rates, fewer)
             if decision.amount <= available.get(offer.account_id, 0):
@@ -238,7 +238,7 @@ def _missing(
     decision = _dearest(offer, quantity, demand, rates, tokens)
     more = {}
     if decision.terms.type == METERED:
-        more["affordableMaxTokens"] = max(0, min(tokens, _affordable(offer, demand, rates, left)))
+        more["affordableMaxTokens"] = max(0, min(tokens, _affordable(offer, quantity, demand, rates, left)))
     return InsufficientCredits(required=decision.amount, available=left, currency=offer.currency, **more)
 
 
@@ -265,7 +265,12 @@ def _dearest(offer: Offer, quantity: int, demand: Demand, rates: Rates, tokens: 
     return Decision(offer, terms, most.amount, most.limits)
 
 
-def _affordable(offer: Offer, demand: Demand, rates: Rates, available: int) -> int:
-    """How many tokens each answer can have; of a fixed price all, since fewer would not cost less."""
-    metered = [affordable(terms, demand, rates, available=available) for terms in offer.terms if terms.type == METERED]
-    return min(metered, default=wanted(demand, rates))
+def _affordable(offer: Offer, quantity: int, demand: Demand, rates: Rates, available: int) -> int:
+    """How many tokens each answer can have; of a fixed price all or none, since fewer would not cost less."""
+
+    def tokens(terms: Terms) -> int:
+        if terms.type == METERED:
+            return affordable(terms, demand, rates, available=available)
+        return wanted(demand, rates) if price(terms, quantity) <= available else -1
+
+    return min(tokens(terms) for terms in offer.terms)

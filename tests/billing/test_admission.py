@@ -17,10 +17,12 @@ from accounts.errors import (
     PrepaidError,
     Suspended,
 )
-from billing.admission import NOBODY, Asked, Caller, Offer, decide, offers_of
-from billing.errors import UnknownPrice
+from billing.admission import NOBODY, Asked, Caller, Offer, afford, check, decide, offers_of
+from billing.errors import CallTooDear, UnknownPrice
 from billing.prices import Listed, PriceList
-from billing.pricing import Terms
+from billing.pricing import Demand, Terms
+from billing.rates import FEMTO, Rates
+from credits.amounts import number
 from credits.errors import InsufficientCredits
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -193,3 +195,148 @@ def test_a_test_key_is_offered_test_credits_alone():
     offers = offers_of(replace(RICH, mode="test"), ASKED, BOTH)
 
     assert offers == [Offer("test", 2, (CREDITS_TERMS,))]
+
+
+def test_models_of_the_customer_and_of_the_installation_are_asked_for_as_well():
+    with pytest.raises(ModelNotAllowed):
+        held(replace(KEY, customers_models="anthropic/*"), TERMS, available=15)
+    with pytest.raises(ModelNotAllowed):
+        check(KEY, asked=ASKED, now=NOW, installation_models="anthropic/*")
+
+    check(replace(KEY, customers_models="openai/*"), asked=ASKED, now=NOW, installation_models="openai/*")
+
+
+def test_what_names_no_model_has_the_price_of_all_of_them():
+    assert offers_of(RICH, Asked((), "ai_text_chat"), BOTH) == offers_of(RICH, ASKED, BOTH)
+
+
+def test_dearest_of_several_fixed_prices_is_held():
+    offer = Offer("credits", 2, (TERMS, replace(TERMS, amount=7), replace(TERMS, amount=6)))
+
+    assert afford([offer], quantity=3, available={2: 21}).amount == 21
+
+
+@pytest.mark.parametrize(("amount", "is_admitted"), [(0, True), (1, False)])
+def test_account_that_is_not_there_has_nothing(amount, is_admitted):
+    terms = Terms(1, "FIXED", amount)
+    metered = Offer("credits", 2, (AT_COST,))
+    rates = replace(RATES, input=amount, output=0, request=0)
+    demand = Demand(prompt_tokens=1, completion_tokens=0)
+    if is_admitted:
+        assert afford([Offer("credits", 2, (terms,))], quantity=1, available={}).amount == 0
+        assert afford([metered], quantity=1, available={}, demand=demand, rates=rates).amount == 0
+        return
+    with pytest.raises(InsufficientCredits) as fixed:
+        afford([Offer("credits", 2, (terms,))], quantity=1, available={})
+    with pytest.raises(InsufficientCredits) as refusal:
+        afford([metered], quantity=1, available={}, demand=demand, rates=rates)
+    assert fixed.value.extra == {"required": "0.0000001", "available": 0}
+    assert refusal.value.extra == {"required": "0.0000001", "available": 0, "affordableMaxTokens": 0}
+
+
+# Metered prices, where a femtodollar is worth a unit: 307 before the answer, and 5 for each of its tokens.
+
+RATES = Rates(prompt=3, completion=5, input=3, output=5, request=7, image=11, context=1000, longest=500)
+AT_COST = Terms(1, "METERED", 0, rate=FEMTO, markup=10**6)
+DEMAND = Demand(prompt_tokens=100, completion_tokens=200)
+WHOLE = 307 + 200 * 5
+SHORTEST = 307 + 64 * 5
+
+
+def metered(available, *terms, demand=DEMAND, rates=RATES, quantity=1):
+    """What is decided where accounts have ``available``, and each has its price of ``terms``."""
+    prices = terms or [AT_COST] * len(available)
+    offers = [Offer("credits", number, (each,)) for number, each in zip(available, prices, strict=True)]
+    decision = afford(offers, quantity=quantity, available=available, demand=demand, rates=rates)
+    limits = decision.limits
+    return decision.offer.account_id, decision.amount, limits.max_tokens, limits.is_clamped
+
+
+@pytest.mark.parametrize(
+    ("available", "decided"),
+    [
+        ({1: WHOLE}, (1, WHOLE, 200, False)),
+        ({1: WHOLE - 1}, (1, WHOLE - 5, 199, True)),
+        ({1: SHORTEST}, (1, SHORTEST, 64, True)),
+        ({1: WHOLE - 1, 2: WHOLE}, (2, WHOLE, 200, False)),
+        ({1: SHORTEST, 2: WHOLE - 1}, (1, SHORTEST, 64, True)),
+        ({1: SHORTEST - 1, 2: SHORTEST}, (2, SHORTEST, 64, True)),
+    ],
+)
+def test_whole_answer_is_paid_by_whoever_can_and_else_a_shorter_one(available, decided):
+    assert metered(available) == decided
+
+
+@pytest.mark.parametrize(("available", "tokens"), [(SHORTEST - 1, 63), (312, 1), (307, 0), (306, 0), (0, 0)])
+def test_refusal_tells_how_short_an_answer_would_be_affordable(available, tokens):
+    with pytest.raises(InsufficientCredits) as refusal:
+        metered({1: available})
+
+    assert refusal.value.extra == {
+        "required": "0.0001307",
+        "available": number(available),
+        "affordableMaxTokens": tokens,
+    }
+
+
+def test_answer_that_cannot_be_limited_is_paid_whole_or_not_at_all():
+    demand = replace(DEMAND, can_be_limited=False)
+
+    assert metered({1: WHOLE}, demand=demand) == (1, WHOLE, 200, False)
+    with pytest.raises(InsufficientCredits) as refusal:
+        metered({1: WHOLE - 1}, demand=demand)
+    assert refusal.value.extra["affordableMaxTokens"] == 199
+
+
+def test_refusal_says_no_more_tokens_than_were_asked_for():
+    """The least charge is what is too much here."""
+    with pytest.raises(InsufficientCredits) as refusal:
+        metered({1: WHOLE}, replace(AT_COST, amount=WHOLE + 1))
+
+    assert refusal.value.extra["affordableMaxTokens"] == 0
+
+
+def test_fixed_price_that_bounds_our_cost_shortens_the_answer_or_refuses_it():
+    bounded = Terms(1, "FIXED", 9, most_cost=SHORTEST)
+
+    assert metered({1: 9}, bounded) == (1, 9, 64, True)
+    with pytest.raises(CallTooDear):
+        metered({1: 9}, replace(bounded, most_cost=SHORTEST - 1))
+    with pytest.raises(InsufficientCredits) as refusal:
+        metered({1: 8}, bounded)
+    assert refusal.value.extra == {"required": "0.0000009", "available": "0.0000008"}
+
+
+def several(*terms, available):
+    """The decision where several models may answer, each at its price."""
+    offer = Offer("credits", 1, terms)
+    return afford([offer], quantity=1, available={1: available}, demand=DEMAND, rates=RATES)
+
+
+def test_dearest_of_several_prices_is_held_and_the_shortest_answer_that_any_allows():
+    dear = replace(AT_COST, markup=2 * 10**6)
+    bounded = Terms(1, "FIXED", 9, most_cost=307 + 100 * 5)
+
+    whole = several(AT_COST, dear, available=2 * WHOLE)
+    short = several(AT_COST, dear, available=2 * WHOLE - 1)
+    allowed = several(AT_COST, bounded, available=WHOLE)
+
+    assert (whole.terms, whole.amount, whole.limits.max_tokens) == (dear, 2 * WHOLE, 200)
+    assert (short.terms, short.amount, short.limits.max_tokens) == (dear, 2 * WHOLE - 10, 199)
+    assert (allowed.terms, allowed.amount, allowed.limits.max_tokens) == (AT_COST, 307 + 100 * 5, 100)
+
+
+def test_no_answer_is_affordable_where_a_fixed_price_among_several_is_not():
+    with pytest.raises(InsufficientCredits) as refusal:
+        several(AT_COST, Terms(1, "FIXED", 700), available=650)
+
+    assert refusal.value.extra["affordableMaxTokens"] == 0
+
+
+def test_offer_needs_rates_if_one_of_its_prices_does_and_others_pay_without_them():
+    mixed = Offer("credits", 1, (TERMS, AT_COST))
+
+    assert mixed.needs_rates
+    assert afford([mixed, Offer("usdc", 2, (TERMS,))], quantity=1, available={2: 5}).offer.currency == "usdc"
+    with pytest.raises(UnknownPrice):
+        afford([mixed], quantity=1, available={1: 10**9})

@@ -1,5 +1,6 @@
 """What a call costs, and what it can cost at most."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,6 +11,7 @@ from billing.pricing import (
     FIXED,
     METERED,
     Demand,
+    Limits,
     Terms,
     affordable,
     allowed,
@@ -125,3 +127,63 @@ def test_plain_fixed_price_needs_no_limits():
     quoted = quote(Terms(1, FIXED, 5), 3, Demand(), None, 0)
 
     assert (quoted.amount, quoted.limits) == (15, None)
+
+
+# Examples where a femtodollar is worth a unit.
+
+RATES_OF_MODEL = Rates(prompt=3, completion=5, input=3, output=5, request=7, image=11, context=1000, longest=500)
+AT_COST = Terms(1, METERED, 0, rate=FEMTO, markup=10**6)
+
+
+@pytest.mark.parametrize(("limit", "tokens"), [(None, 500), (200, 200), (1000, 1000), (1001, 1000)])
+def test_answer_is_as_long_as_was_asked_for_and_as_the_model_has_room_for(limit, tokens):
+    assert wanted(Demand(completion_tokens=limit), RATES_OF_MODEL) == tokens
+
+
+@pytest.mark.parametrize(
+    ("demand", "units"),
+    [
+        (Demand(prompt_tokens=100), 300 + 7),
+        (Demand(prompt_tokens=5000), 3000 + 7),
+        (Demand(prompt_tokens=100, images=2), 300 + 22 + 7),
+        (Demand(prompt_tokens=100, choices=3), 300 + 21),
+        (Demand(prompt_tokens=100, images=1, choices=2, calls=4), 4 * (300 + 11 + 14)),
+    ],
+)
+def test_call_costs_its_prompt_its_images_and_each_of_its_answers(demand, units):
+    assert cost(demand, RATES_OF_MODEL, 0) == units
+    assert cost(demand, RATES_OF_MODEL, 10) == units + 50 * demand.choices * demand.calls
+
+
+@pytest.mark.parametrize("left", [0, -1])
+def test_budget_that_is_spent_before_the_first_token_has_room_for_none_even_if_they_are_free(left):
+    free = replace(RATES_OF_MODEL, output=0)
+
+    assert within(307 + left, Demand(prompt_tokens=100), free) == (500 if left == 0 else -1)
+
+
+@pytest.mark.parametrize(
+    ("terms", "available", "tokens"),
+    [
+        (replace(AT_COST, amount=627), 627, 64),
+        (replace(AT_COST, amount=627), 626, -1),
+        (Terms(1, METERED, 5), 5, 500),
+        (Terms(1, METERED, 5), 4, -1),
+    ],
+)
+def test_least_charge_must_be_affordable(terms, available, tokens):
+    assert affordable(terms, Demand(prompt_tokens=100), RATES_OF_MODEL, available=available) == tokens
+
+
+def test_fixed_price_without_a_ceiling_on_our_cost_limits_nothing_although_rates_are_known():
+    assert quote(Terms(1, FIXED, 5), 3, Demand(), RATES_OF_MODEL, 10).limits is None
+
+
+def test_metered_price_is_not_quoted_without_rates():
+    with pytest.raises(ValueError, match="not fixed"):
+        quote(AT_COST, 1, Demand(), None, 10)
+
+
+@pytest.mark.parametrize(("tokens", "is_clamped"), [(499, True), (500, False)])
+def test_answer_is_clamped_that_is_shorter_than_was_asked_for(tokens, is_clamped):
+    assert quote(AT_COST, 1, Demand(), RATES_OF_MODEL, tokens).limits == Limits(tokens, is_clamped, RATES_OF_MODEL)
