@@ -107,19 +107,6 @@ class Books:
             draws = self.by_account[request.account_id].hold(request.amount)
         else:
             draws = self._lend(self._session(request.account_id, request.parent_id), request.amount)
-        self._holds[request.id] = tables.KeptHold(
-            request.id,
-            request.account_id,
-            request.amount,
-            0,
-            Hold.Status.PENDING.value,
-            "",
-            request.expires_at,
-            request.parent_id,
-            0,
-            {draw.grant_id: draw.amount for draw in draws},
-            {},
-        )
         self._new_holds.append(tables.new_hold_row(request, self._now))
         self._new_draws += [{"hold_id": request.id, "grant_id": draw.grant_id, "amount": draw.amount} for draw in draws]
 

@@ -47,7 +47,7 @@ def reverse(
     books = Books.open([account.pk], now=now)
     reversal = Reversal.objects.filter(key=key).first()
     if reversal is None:
-        reversal = Reversal(account=account, source=source, key=key, kind=kind, asked=0, as_of=as_of, created_at=now)
+        reversal = Reversal(account=account, source=source, key=key, kind=kind, created_at=now)
     elif (reversal.account_id, reversal.source, reversal.kind) != (account.pk, source, kind):
         raise SourceConflict
     elif as_of < reversal.as_of:
@@ -61,7 +61,6 @@ def reverse(
         _apply(books, reversal.grant, [*others, reversal], now=now)
     reversal.save()
     books.save()
-    reversal.refresh_from_db()
     return reversal
 
 
@@ -182,7 +181,7 @@ def _put_back(books: Books, reversal: Reversal, lot: Lot, undone: tuple[int, int
         remaining=0,
         source=f"reinstated:{book.account_id}:{book.entry_count + 1}:{reversal.key}"[:255],
         effective_at=now,
-        memo=f"Put back of {reversal.source}."[:500],
+        memo=f"Put back of {reversal.source}.",
         actor=reversal.actor,
         created_at=now,
     )

@@ -9,7 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credits.errors import InsufficientCredits
-from credits.ledger import ADJUSTMENT, EXPIRY, GRANT, USAGE, Book, Draw, Entry, Lot, Why, burn_down, burn_order, chain
+from credits.ledger import (
+    ADJUSTMENT,
+    DEBT,
+    EXPIRY,
+    GRANT,
+    REFUND,
+    REINSTATE,
+    USAGE,
+    Book,
+    Debt,
+    Draw,
+    Entry,
+    Lot,
+    Why,
+    burn_down,
+    burn_order,
+    chain,
+)
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -343,6 +360,96 @@ def test_settlement_after_expiry_is_exact():
     assert (account.balance, account.held) == (0, 0)
 
 
+# Refunds, disputes and voids
+
+
+def in_debt(*debts: Debt, lots: list[Lot]) -> Book:
+    account = book(*lots)
+    account.debts += debts
+    account.owed = sum(debt.owed for debt in debts)
+    return account
+
+
+def debt(grant_id: int = 1, *, taken: int = 0, owed: int = 0, paid: int = 0, lapsed: int = 0) -> Debt:
+    return Debt(grant_id, f"re_{grant_id}", grant_id, REFUND, taken, owed, paid, lapsed)
+
+
+def sums(of: Debt) -> tuple[int, ...]:
+    return of.taken, of.owed, of.paid, of.lapsed
+
+
+@pytest.mark.parametrize(
+    ("less", "left", "put_back"),
+    [
+        (0, (50, 30, 20, 10), (0, 0)),
+        (30, (50, 0, 20, 10), (0, 0)),
+        (31, (49, 0, 19, 10), (1, 0)),
+        (50, (30, 0, 0, 10), (20, 0)),
+        (55, (30, 0, 0, 5), (20, 0)),
+        (60, (30, 0, 0, 0), (20, 0)),
+        (61, (29, 0, 0, 0), (20, 1)),
+        (90, (0, 0, 0, 0), (20, 30)),
+    ],
+)
+def test_less_is_reversed_in_the_opposite_order(less, left, put_back):
+    """Of 90: 30 are owed, 20 were paid by other grants, 10 had lapsed, and 30 were taken of the grant itself."""
+    reversal = debt(taken=50, owed=30, paid=20, lapsed=10)
+    account = in_debt(reversal, lots=[lot(1, 0)])
+
+    assert account.undo(reversal, less) == put_back
+    assert sums(reversal) == left
+    assert account.owed == left[1]
+    assert account.changed == {1}
+
+
+def test_reversal_is_kept_though_there_is_nothing_to_take():
+    reversal = debt()
+    account = in_debt(reversal, lots=[lot(1, 5, held=5)])
+
+    account.reverse(account.lots[1], reversal, 3, why=WHY, now=NOW)
+
+    assert (sums(reversal), account.owed, account.changed, moved(account)) == ((0, 3, 0, 0), 3, {1}, [])
+
+
+@pytest.mark.parametrize(("lapsed", "excused"), [(2, 2), (3, 3), (4, 3)])
+def test_what_lapsed_is_not_owed(lapsed, excused):
+    reversal = debt(owed=3)
+    account = in_debt(reversal, lots=[lot(1, 0)])
+
+    assert account.excuse(reversal, lapsed) == excused
+    assert (sums(reversal), account.owed, account.changed) == ((0, 3 - excused, 0, excused), 3 - excused, {1})
+
+
+def test_void_is_kept_though_all_is_held():
+    account = book(lot(1, 5, held=5))
+
+    account.void(account.lots[1], why=WHY, now=NOW)
+
+    assert (account.lots[1].is_voided, account.changed, moved(account)) == (True, {1}, [])
+
+
+def test_what_is_given_back_pays_what_its_own_grant_owes_and_no_other():
+    own, other = debt(1, owed=2), debt(2, owed=5)
+    account = in_debt(other, own, lots=[replace(lot(1, 0), amount=9)])
+
+    account.give_back(account.lots[1], 6, why=WHY, now=NOW)
+
+    assert (sums(own), sums(other), account.owed) == ((2, 0, 0, 0), (0, 5, 0, 0), 5)
+    assert moved(account) == [(REINSTATE, 1, 6), (REFUND, 1, -2)]
+    assert [(entry.actor, entry.reference) for entry in account.entries] == [("key:7", "call"), ("system", "re_1")]
+    assert account.lots[1].remaining == 4
+
+
+def test_new_grant_pays_all_that_is_owed_oldest_first():
+    older, newer = debt(1, owed=2), debt(2, owed=5)
+    account = in_debt(older, newer, lots=[])
+
+    account.grant(waiting(3, 4, NOW), why=WHY, now=NOW)
+
+    assert (sums(older), sums(newer), account.owed) == ((2, 0, 2, 0), (2, 3, 2, 0), 3)
+    assert moved(account) == [(GRANT, 3, 4), (DEBT, 3, -2), (DEBT, 3, -2)]
+
+
 # The chain
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -378,6 +485,13 @@ def test_digest_can_be_recomputed_from_what_the_documentation_says(head, account
     )
 
     assert chain(head, account_id, entry) == hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def test_digest_is_of_the_text_and_not_of_its_escapes():
+    stated = '["",1,3,5,null,"USAGE",-7,9,"","Größe","","2026-11-20T12:00:00.000000+00:00"]'
+    entry = Entry(3, 5, None, USAGE, -7, 9, "", "Größe", "", NOW)
+
+    assert chain("", 1, entry) == hashlib.sha256(stated.encode()).hexdigest()
 
 
 ENTRY = Entry(3, 5, "0" * 32, USAGE, -7, 9, "reference", "memo", "actor", NOW)

@@ -500,3 +500,58 @@ def test_refund_that_many_accounts_claim_at_once_is_of_one_of_them(transactional
 
     assert [type(error) for error in raised(outcomes)] == [SourceConflict] * 7
     assert Reversal.objects.count() == 1
+
+
+def test_refunds_that_wait_together_never_take_more_than_is_granted(customer, now):
+    account = services.account_of(customer)
+    refund(account, now, 70)
+    refund(account, now, 60, key="re_2")
+
+    give(account, now, "pack:1", 100)
+
+    assert state(account) == (0, 0, 0)
+    assert kinds(account)[1:] == [("REFUND", -70), ("REFUND", -30)]
+
+
+def test_what_lapsed_for_a_refund_that_fails_lapses_for_the_oldest_of_the_others_first(customer, now):
+    account = services.account_of(customer)
+    give(account, now, "pack:1", 100, expires_at=now + HOUR)
+    spend(account, now, 80)
+    later = now + HOUR
+    refund(account, later, 20, key="re_1")
+    refund(account, later, 50, key="re_2")
+    refund(account, later, 30, key="re_3")
+
+    refund(account, later, 0, key="re_1", after=1)
+
+    owed = Reversal.objects.order_by("key").values_list("lapsed", "owed")
+    assert list(owed) == [(0, 0), (credits(20), credits(30)), (0, credits(30))]
+    assert state(account) == (0, 0, 60)
+
+
+def test_as_much_as_others_paid_and_as_was_taken_of_an_expired_grant_comes_back_together(customer, now):
+    account = services.account_of(customer)
+    give(account, now, "pack:1", 100, expires_at=now + HOUR)
+    spend(account, now, 50)
+    refund(account, now, 100)
+    give(account, now, "pack:2", 50)
+
+    refund(account, now + HOUR, 0, after=1)
+
+    assert state(account) == (100, 0, 0)
+
+
+def test_long_names_are_cut_to_what_there_is_room_for(customer, now):
+    account = services.account_of(customer)
+    source = "s" * 255
+    grant = give(account, now, source, 100, expires_at=now + HOUR)
+    refund(account, now, 40, source=source, key="k" * 255)
+    refund(account, now + HOUR, 0, source=source, key="k" * 255, after=1)
+
+    voided = give(account, now, "v" * 255, 1)
+    void_grant(grant=voided, actor="system", memo="", now=now)
+
+    put_back = Grant.objects.get(category="ADJUSTMENT")
+    assert put_back.source == f"reinstated:{account.pk}:4:{'k' * 255}"[:255]
+    assert put_back.memo == f"Put back of {grant.source}."
+    assert account.entries.get(kind="VOID").reference == f"void:{'v' * 250}"

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 from uuid import UUID
 
 import pytest
@@ -618,3 +619,24 @@ def test_hold_id_is_a_version_7_uuid_that_sorts_by_time(now: datetime):
     assert [id_[:12] for id_ in ids] == sorted(id_[:12] for id_ in ids)
     made_at = datetime.fromtimestamp(int(ids[0][:12], 16) / 1000, UTC)
     assert abs(made_at - now) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("bits", "end"),
+    [(0, "70008000000000000000"), (1 << 60, "70009000000000000000"), (2**74 - 1, "7fffbfffffffffffffff")],
+)
+def test_hold_id_has_74_random_bits(bits: int, end: str):
+    with mock.patch("random.getrandbits", lambda count: bits & ((1 << count) - 1)):
+        assert services.new_hold_id()[12:] == end
+
+
+@pytest.mark.parametrize("amount", [1, -1])
+def test_adjustment_of_one_unit_is_not_turned_round_under_its_reference(account: Account, amount: int, now: datetime):
+    terms = {"account": account, "reference": "T-1", "memo": "A unit.", "actor": "system", "now": now}
+
+    services.adjust(amount=amount, **terms)
+
+    account.refresh_from_db()
+    assert account.balance == credits(100) + amount
+    with pytest.raises(SourceConflict):
+        services.adjust(amount=-amount, **terms)

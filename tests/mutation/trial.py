@@ -89,13 +89,9 @@ class Trial:
 
     def waiting(self) -> list[Mutant]:
         """What is to be tried: it is new, or lived and there are other tests now."""
-        plans = {key: self._plan(mutant) for key, mutant in self.mutants.items()}
-        return [
-            mutant
-            for key, mutant in self.mutants.items()
-            if key not in self._results
-            or (self._results[key]["status"] == "lives" and self._results[key]["digest"] != plans[key][1])
-        ]
+        new = [mutant for key, mutant in self.mutants.items() if key not in self._results]
+        lived = [mutant for key, mutant in self.mutants.items() if self._results.get(key, {}).get("status") == "lives"]
+        return new + [mutant for mutant in lived if self._results[mutant.key]["digest"] != self._plan(mutant)[1]]
 
     def _try_all(self, warm_tests: warm.Warm, loaded: Running) -> None:
         seconds = {name: test["seconds"] for file in self._tests.values() for name, test in file["tests"].items()}
