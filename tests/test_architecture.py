@@ -50,7 +50,10 @@ FLOORS_WITH_MONEY = ("accounts/", "credits/", "billing/")
 
 OUTSIDE_CLIENTS = {"aiohttp", "httpx", "httpx2", "openai", "requests", "urllib3"}
 #: Who talks to the outside world.
-CALLERS_OUT = {"accounts/keyset.py": "fetches the identity provider's public keys"}
+CALLERS_OUT = {
+    "accounts/keyset.py": "fetches the identity provider's public keys",
+    "webhooks/clerk_sync/api.py": "reads Clerk's lists of people and teams",
+}
 
 #: Floats in a floor with money that measure time.
 SECONDS = {"credits/group_commit.py"}

@@ -30,3 +30,19 @@ class WebhookNotHandled(PrepaidError):
     status = 500
     code = "webhook_not_handled"
     message = "The event is kept, but handling it failed. Send it again."
+
+
+class ClerkNotConfigured(PrepaidError):
+    """501: nothing can be asked of Clerk without a key, or where strangers could read along."""
+
+    status = 501
+    code = "clerk_not_configured"
+    message = "Clerk's Backend API is not set up here: CLERK_SECRET_KEY is missing, or CLERK_API_URL is not https."
+
+
+class ClerkUnreachable(PrepaidError):
+    """502: Clerk does not answer, or not as it should. What was read before is kept."""
+
+    status = 502
+    code = "clerk_unreachable"
+    message = "Clerk does not answer as it should. Try again in a moment."

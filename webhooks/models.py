@@ -36,3 +36,14 @@ class InboundEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} {self.event_id}"
+
+
+class SyncProgress(models.Model):
+    """How far a run of ``manage.py sync_clerk`` has come with one of Clerk's lists; gone when the run has ended."""
+
+    kind = models.CharField(max_length=20, unique=True)
+    offset = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.kind} up to {self.offset}"

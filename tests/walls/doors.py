@@ -218,6 +218,8 @@ DOORS = [
         "POST /api/admin/customers/{id}/grants", ADMINISTRATORS, 201, ids=TEAM, body=told(amount="7", reason="x"),
         is_idempotent=True,
     ),
+    # Nothing is configured
+    Door("POST /api/admin/users/sync", ADMINISTRATORS, 501, body=told()),
     Door("GET /api/admin/usage", ADMINISTRATORS),
     Door("GET /api/admin/dashboard", ADMINISTRATORS),
     Door("GET /api/admin/settings", ADMINISTRATORS),

@@ -1,0 +1,1 @@
+"""What administrators do about the outside world, over ``/api/admin/``."""
