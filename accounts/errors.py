@@ -306,6 +306,14 @@ class TooManyRequests(PrepaidError):
     message = "That was too soon. Try again in a moment."
 
 
+class SignUpNotConfigured(PrepaidError):
+    """501: the operator has not said where people sign up, so a mail could lead nowhere."""
+
+    status = 501
+    code = "sign_up_not_configured"
+    message = "Nobody can be invited: SIGN_UP_URL, the page on which people sign up, is not set here."
+
+
 class LeakReportsNotConfigured(NotFound):
     """404: the operator has named no key that reports are signed with."""
 

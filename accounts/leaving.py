@@ -8,7 +8,7 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.errors import OwnerMustTransfer
-from accounts.models import ApiKey, Customer, Invitation, Membership, User
+from accounts.models import ApiKey, Customer, Invitation, Membership, SignUpInvitation, User
 from accounts.roles import Role
 from accounts.teams.customers import close_team
 
@@ -54,6 +54,7 @@ def _forget(user: User, *, now: datetime) -> None:
         invitations = Invitation.objects.filter(email=user.email)
         invitations.filter(Invitation.OPEN).update(revoked_at=now)
         invitations.update(email="")
+        SignUpInvitation.objects.filter(email=user.email).delete()
     for row, label in ((user, f"user {user.pk}"), (customer, f"customer {customer.pk}")):
         kind = ContentType.objects.get_for_model(type(row))
         LogEntry.objects.filter(content_type=kind, object_id=str(row.pk)).update(object_repr=label)

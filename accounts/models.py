@@ -228,6 +228,29 @@ class Invitation(models.Model):
         return f"Invitation {self.pk} to {self.customer}"
 
 
+class SignUpInvitation(models.Model):
+    """An administrator asks somebody to sign up, by e-mail. It is accepted as soon as a user has the address."""
+
+    email = models.EmailField(help_text="In lower case.")
+    name = models.CharField(max_length=200, blank=True)
+    invited_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    sent_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["email"], condition=Q(revoked_at=None), name="sign_up_invitation_open_once_per_address"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Invitation {self.pk} to sign up"
+
+
 class ApiKey(Limited):
     """A customer's credential. Its text is shown once; the database keeps a digest (see ``accounts.keys``)."""
 

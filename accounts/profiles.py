@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
-from accounts.models import Customer, User
+from accounts.models import Customer, SignUpInvitation, User
 from accounts.provisioning import provision_user
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ def forget_user(external_id: str, *, now: datetime) -> Outcome:
     user = User.objects.select_for_update().get(external_id=external_id)
     if user.deleted_at is not None:
         return Outcome.GONE
+    if user.email:
+        SignUpInvitation.objects.filter(email=user.email).delete()
     user.name = ""
     user.is_active = False
     user.deleted_at = now

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.console import counted, rows_url
-from accounts.models import ApiKey, AuditEntry, Customer, Invitation, User
+from accounts.models import ApiKey, AuditEntry, Customer, Invitation, SignUpInvitation, User
 from billing.models import Plan, Price, UsageRecord
 from credits.console import in_words, name_of
 from credits.models import Account, Currency, Grant, Hold, LedgerEntry
@@ -25,6 +25,7 @@ SIDEBAR: tuple[tuple[str, tuple[tuple[type[Model], str, str], ...]], ...] = (
     ("People", (
         (Customer, "Customers", "groups"), (User, "Users", "person"),
         (ApiKey, "API keys", "key"), (Invitation, "Invitations", "mail"),
+        (SignUpInvitation, "Sign-ups", "person_add"),
         (AuditEntry, "Audit", "policy"), (Group, "Staff roles", "shield_person"),
     )),
     ("Money", (

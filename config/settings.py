@@ -170,6 +170,7 @@ LEAK_REPORT_KEYS = env.json("LEAK_REPORT_KEYS", default={})
 
 # Mail
 
+SIGN_UP_URL = env.str("SIGN_UP_URL", default="")
 INVITATION_URL = env.str("INVITATION_URL", default="")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Prepaid <noreply@localhost>")
 # Without a server mails are written to files: nothing is sent unasked, and no token gets into a log.
@@ -222,6 +223,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "HoldStatus": "credits.models.Hold.Status",
         "InvitationStatus": "accounts.teams.serializers.STATUSES",
+        "SignUpStatus": "accounts.administration.invitations.services.STATUSES",
         "GivenRole": "accounts.teams.serializers.GIVEN_ROLES",
         "Role": "accounts.models.Membership.Role",
         "EntryKind": "credits.models.LedgerEntry.Kind",

@@ -1,4 +1,4 @@
-"""Invitations to teams in the admin: to look at, and to take back."""
+"""Invitations to teams, and to sign up, in the admin: to look at, and to take back."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from accounts.admin.users import ROLE_COLOURS
 from accounts.console import ReadOnlyPage, StateFilter, badge, counted, instant, label, related
 from accounts.errors import PrepaidError
-from accounts.models import Invitation
+from accounts.models import Invitation, SignUpInvitation
 from accounts.teams import invitations
 from accounts.teams.serializers import status_of
 
@@ -74,3 +74,22 @@ class InvitationAdmin(ReadOnlyPage):
                 continue
             count += 1
         self.message_user(request, f"{counted(count, 'invitation')} revoked.")
+
+
+@admin.register(SignUpInvitation)
+class SignUpInvitationAdmin(ReadOnlyPage):
+    nothing_yet = "Administrators ask people to sign up, over /api/admin/users/invite."
+
+    list_display = [
+        "email", "name", instant("sent_at", "sent"), instant("expires_at", "until"), instant("revoked_at", "revoked"),
+        related("invited_by", "by"),
+    ]  # fmt: skip
+    list_select_related = ["invited_by"]
+    search_fields = ["email", "name"]
+    search_help_text = "E-mail or name"
+    date_hierarchy = "created_at"
+    fieldsets = [
+        (None, {"fields": [("email", "name", related("invited_by"))]}),
+        ("When", {"fields": [("created_at", "sent_at", "expires_at", "revoked_at")]}),
+    ]
+    readonly_fields = ["email", "name", related("invited_by"), "created_at", "sent_at", "expires_at", "revoked_at"]

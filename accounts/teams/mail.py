@@ -1,14 +1,15 @@
-"""The mails that people get about teams and keys: text, and the same in HTML."""
+"""The mails that people get about teams, keys and signing up: text, and the same in HTML."""
 
 import logging
 import smtplib
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 
-from accounts.models import ApiKey, Invitation
+from accounts.models import ApiKey, Invitation, SignUpInvitation
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,17 @@ def send_invitation(invitation: Invitation, token: str) -> bool:
         "expires_at": invitation.expires_at,
     }
     return _send("invitation", f"Join {context['team']}", invitation.email, context)
+
+
+def send_sign_up(invitation: SignUpInvitation) -> bool:
+    """Send an invitation to sign up, and say whether the mail was handed over."""
+    by = invitation.invited_by
+    context = {
+        "name": one_line(invitation.name),
+        "by": one_line(by.name or by.email or "") if by is not None else "",
+        "url": settings.SIGN_UP_URL.replace("{email}", quote(invitation.email, safe="")),
+    }
+    return _send("sign_up", "You are invited", invitation.email, context)
 
 
 def send_leak(key: ApiKey, to: str, *, source: str) -> bool:

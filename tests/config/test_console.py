@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import ApiKey, AuditEntry, Customer, Invitation, Membership, User
+from accounts.models import ApiKey, AuditEntry, Customer, Invitation, Membership, SignUpInvitation, User
 from accounts.teams.invitations import invite
 from billing.models import Plan, Price, UsageRecord
 from credits import services
@@ -20,7 +20,7 @@ from credits.models import Account, Currency, Grant, Hold, LedgerEntry
 from tests import factories
 from webhooks.models import InboundEvent
 
-SHOWN_ONLY = [Account, AuditEntry, Grant, Hold, InboundEvent, Invitation, LedgerEntry, UsageRecord]
+SHOWN_ONLY = [Account, AuditEntry, Grant, Hold, InboundEvent, Invitation, LedgerEntry, SignUpInvitation, UsageRecord]
 MODELS = [*SHOWN_ONLY, ApiKey, Customer, Group, Plan, Price, User]
 ADDED = [ApiKey, Customer, Group, Plan, Price, User]
 NEVER_DELETED = [*SHOWN_ONLY, ApiKey, Customer, Price, User]
@@ -66,6 +66,7 @@ def fill(now, *, rows=1):
         Membership.objects.create(customer=team, user=member, role=Membership.Role.ADMIN)
         Group.objects.create(name=f"Role {number}")
         invite(team, email=f"{number}@example.com", role="MEMBER", invited_by=member, now=now)
+        SignUpInvitation.objects.create(email=f"new-{number}@example.com", invited_by=member, expires_at=now)
         account = factories.account(team, "100")
         factories.api_key(team, created_by=member)
         key = ApiKey.objects.latest("id")
@@ -167,7 +168,7 @@ SEARCHES = [
     (Customer, "name"), (Customer, "external_id"), (Customer, "user__email"), (Customer, "user__external_id"),
     (ApiKey, "name"), (ApiKey, "last_four"), (ApiKey, "customer__name"), (ApiKey, "customer__external_id"),
     (ApiKey, "customer__user__email"),
-    (Invitation, "email"), (Invitation, "customer__name"),
+    (Invitation, "email"), (Invitation, "customer__name"), (SignUpInvitation, "email"), (SignUpInvitation, "name"),
     (AuditEntry, "subject"), (AuditEntry, "actor"), (AuditEntry, "customer__name"),
     (Account, "customer__name"), (Account, "customer__external_id"), (Account, "customer__user__email"),
     (Grant, "source"), (Grant, "memo"), (Grant, "actor"), (Grant, "account__customer__name"),
@@ -218,6 +219,7 @@ def fill_searched_fields(now):
     event = {"source": "clerk", "event_id": "msg_2f", "type": "user.created", "error": "It broke."}
     InboundEvent.objects.create(**event, payload="{}", payload_digest="0" * 64)
     Group.objects.create(name="Support")
+    SignUpInvitation.objects.create(email="new@example.com", name="Charles", expires_at=now)
     Plan.objects.create(name="Pro", slug="pro-2f", clerk_id="cplan_2f")
     team, owner = factories.TeamFactory.create(), factories.UserFactory.create()
     invite(team, email="ada@example.com", role="MEMBER", invited_by=owner, now=now)

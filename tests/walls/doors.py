@@ -105,6 +105,7 @@ KEY = {"id": "key"}
 ACCOUNT = {"id": "account"}
 USER = {"id": "user"}
 PLAN = {"id": "plan"}
+SIGN_UP = {"id": "sign_up"}
 HOLD = {"id": "hold"}
 
 
@@ -218,7 +219,11 @@ DOORS = [
         "POST /api/admin/customers/{id}/grants", ADMINISTRATORS, 201, ids=TEAM, body=told(amount="7", reason="x"),
         is_idempotent=True,
     ),
+    Door("GET /api/admin/users/invitations", ADMINISTRATORS),
+    Door("POST /api/admin/users/invitations/{id}/revoke", ADMINISTRATORS, ids=SIGN_UP),
     # Nothing is configured
+    Door("POST /api/admin/users/invite", ADMINISTRATORS, 501, body=told(email="new@example.com")),
+    Door("POST /api/admin/users/invitations/{id}/resend", ADMINISTRATORS, 501, ids=SIGN_UP),
     Door("POST /api/admin/users/sync", ADMINISTRATORS, 501, body=told()),
     Door("GET /api/admin/usage", ADMINISTRATORS),
     Door("GET /api/admin/dashboard", ADMINISTRATORS),

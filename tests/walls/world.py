@@ -12,7 +12,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import ApiKey, Customer, Invitation, User
+from accounts.models import ApiKey, Customer, Invitation, SignUpInvitation, User
 from accounts.roles import Role, Scope
 from accounts.services import create_key
 from accounts.teams import invitations
@@ -27,7 +27,7 @@ from tests.accounts.people import join, person, signed_in, team_of
 REQUEST_ID = "the-same-for-all"
 CLERK_OWNER = "user_2ownerOWNER3456"
 #: Ids that nothing has.
-NUMBERED = ("user", "team", "account", "key", "invitation", "plan")
+NUMBERED = ("user", "team", "account", "key", "invitation", "plan", "sign_up")
 NOBODYS: dict[str, int | UUID] = {**dict.fromkeys(NUMBERED, 2**59), "hold": UUID(int=7)}
 LATER = int(time.time()) + 24 * 3600
 
@@ -48,6 +48,7 @@ class Side:
     member: User
     #: Anybody's: the installation's.
     plan: Plan
+    sign_up: SignUpInvitation
 
     def id_of(self, what: str) -> int | UUID:
         found: Any = self.member if what == "user" else getattr(self, what)
@@ -96,7 +97,8 @@ def side(owner: User, team: Customer, member: User) -> Side:
         team, email="guest@example.com", role=Role.MEMBER.value, invited_by=owner, now=now - timedelta(minutes=5)
     )
     plan = Plan.objects.create(name="By hand", slug=uuid4().hex, billing_source="manual", cta_type="contact")
-    return Side(owner, team, account, key, text, hold, sent, token, member, plan)
+    sign_up = SignUpInvitation.objects.create(email=f"{uuid4().hex}@example.com", expires_at=now + timedelta(days=1))
+    return Side(owner, team, account, key, text, hold, sent, token, member, plan, sign_up)
 
 
 # Who stands before the door. Each returns a client that signs in as they do, after it has made them what they are.
