@@ -68,6 +68,7 @@ def findings(progress: Callable[[int], None], *, since: Seal | None = None) -> I
     yield from _sums_of_holds()
     yield from _sums_of_reversals()
     yield from _sums_of_days()
+    yield from _reasons()
     yield from chains.findings(progress, since=since)
 
 
@@ -177,6 +178,18 @@ def _sums_of_days() -> Iterator[Finding]:
                 f"{display(found[1])} of {found[0]} entries",
                 f"{display(should[1])} of {should[0]} entries",
             )
+
+
+def _reasons() -> Iterator[Finding]:
+    """Whoever gives or takes by hand says who, why and, for an entry, under which reference."""
+    by_hand = LedgerEntry.objects.filter(kind=LedgerEntry.Kind.ADJUSTMENT)
+    for name in ("actor", "memo", "reference"):
+        for entry in by_hand.filter(**{name: ""}).iterator(chunk_size=ENTRIES_A_READ):
+            yield Finding(name_of_entry(entry), name, "empty", "one of every adjustment")
+    given = Grant.objects.filter(category=Grant.Category.ADJUSTMENT)
+    for name in ("actor", "memo"):
+        for grant in given.filter(**{name: ""}).iterator(chunk_size=ENTRIES_A_READ):
+            yield Finding(subject_of(grant), name, "empty", "one of every adjustment")
 
 
 def _total(rows: QuerySet[Any], amount: str | CombinedExpression, **by: str) -> Coalesce:

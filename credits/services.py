@@ -103,7 +103,7 @@ def _kept_once(grant: Grant) -> Grant:
 
 @transaction.atomic
 def debit(
-    *, account: Account, amount: int, kind: str, reference: str, actor: str, now: datetime, memo: str = ""
+    *, account: Account, amount: int, kind: str, reference: str, actor: str, now: datetime, memo: str
 ) -> list[LedgerEntry]:
     """
     Take ``amount`` at once, in burn order, once per ``reference``. Returns its entries, one a grant.

@@ -170,6 +170,18 @@ CORRUPTIONS: dict[str, tuple[Plant, list[str]]] = {
         lambda books: update(books.entry("ADJUSTMENT"), memo="forged"),
         ["ledger entry 4 of account A: digest is *, but *"],
     ),
+    "adjustment of nobody's for no reason": (
+        lambda books: update(books.entry("ADJUSTMENT"), actor="", memo="", reference=""),
+        ["ledger entry 4 of account A: actor is empty, but one of every adjustment",
+         "ledger entry 4 of account A: memo is empty, but one of every adjustment",
+         "ledger entry 4 of account A: reference is empty, but one of every adjustment",
+         "ledger entry 4 of account A: digest is *, but *"],
+    ),
+    "gift of nobody's for no reason": (
+        lambda books: update(Grant.objects.filter(pk=books.first.pk), category="ADJUSTMENT", actor="", memo=""),
+        ["grant F of account A: actor is empty, but one of every adjustment",
+         "grant F of account A: memo is empty, but one of every adjustment"],
+    ),
     "entry's instant changed": (
         lambda books: update(books.entry("USAGE"), created_at=F("created_at") - timedelta(microseconds=1)),
         ["ledger entry 3 of account A: digest is *, but *"],
@@ -196,6 +208,8 @@ CORRUPTIONS: dict[str, tuple[Plant, list[str]]] = {
         ),
         ["account B: balance is 10, but the sum of its entries, 9.9999999,",
          "grant O of account B: remaining is 10, but the sum of its entries, 9.9999999,",
+         "ledger entry 2 of account B: memo is empty, but one of every adjustment",
+         "ledger entry 2 of account B: reference is empty, but one of every adjustment",
          "ledger entry 2 of account B: digest is *, but *",
          "account B: the end of its chain is entry 1 with digest *, but entry 2 with digest *"],
     ),

@@ -97,7 +97,9 @@ def test_what_is_held_for_calls_is_not_taken(administrator: APIClient, account: 
 def test_what_is_owed_is_paid_beside_it(administrator: APIClient, user: User, url: str) -> None:
     account, now = factories.account(user.personal_customer), timezone.now()
     factories.grant(account, "20", source="purchase:1")
-    services.debit(account=account, amount=credits(20), kind="ADJUSTMENT", reference="r", actor="system", now=now)
+    services.debit(
+        account=account, amount=credits(20), kind="ADJUSTMENT", reference="r", actor="system", memo="m", now=now
+    )
     reverse(
         account=account, source="purchase:1", key="refund:1", kind="REFUND", asked=credits(20), as_of=now,
         actor="system", now=now,

@@ -214,7 +214,7 @@ def test_debit_takes_in_burn_order_once_per_reference(now: datetime):
 
 
 def test_debit_of_another_amount_under_the_same_reference_is_refused(account: Account, now: datetime):
-    terms = {"account": account, "kind": KIND.ADJUSTMENT, "reference": "r", "actor": "system", "now": now}
+    terms = {"account": account, "kind": KIND.ADJUSTMENT, "reference": "r", "actor": "system", "memo": "m", "now": now}
     services.debit(amount=credits(5), **terms)
 
     with pytest.raises(SourceConflict):
@@ -228,7 +228,7 @@ def test_debit_does_not_take_what_is_held(account: Account, now: datetime):
 
     with pytest.raises(InsufficientCredits):
         services.debit(
-            account=account, amount=credits(41), kind=KIND.ADJUSTMENT, reference="r", actor="system", now=now
+            account=account, amount=credits(41), kind=KIND.ADJUSTMENT, reference="r", actor="system", memo="m", now=now
         )
 
     assert sums(account) == (credits(100), credits(60))

@@ -162,7 +162,8 @@ class BankMachine(RuleBasedStateMachine):
         model = self.bank.models[account.pk]
 
         def call(amount: int) -> int:
-            terms = {"kind": "ADJUSTMENT", "reference": reference, "actor": "system", "now": self.bank.now}
+            terms = {"kind": "ADJUSTMENT", "reference": reference, "actor": "system", "memo": "simulated"}
+            terms["now"] = self.bank.now
             return -sum(entry.amount for entry in services.debit(account=account, amount=amount, **terms))
 
         def expected() -> int:
