@@ -295,7 +295,7 @@ class NotOnOneself(Conflict):
     """409: an administrator would shut themselves out."""
 
     code = "not_on_oneself"
-    message = "You cannot deactivate yourself. Ask another administrator."
+    message = "You cannot shut yourself out. Ask another administrator."
 
 
 class TooManyRequests(PrepaidError):

@@ -10,11 +10,14 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 
+from accounts.administration import people
 from accounts.console import NeverDeleted, Page, ReadOnlyInline, badge, counted, instant, label, link, related
+from accounts.errors import PrepaidError
 from accounts.models import Membership, User
 
 #: Colours of a member's role.
@@ -155,11 +158,14 @@ class UserAdmin(NeverDeleted, DjangoUserAdmin, Page):
         self._set_active(request, queryset, True)
 
     def _set_active(self, request: HttpRequest, queryset: QuerySet[User], active: bool) -> None:
-        others = [user for user in queryset.exclude(is_active=active) if user != request.user]
-        changed = [user for user in others if self.has_change_permission(request, user)]
-        for user in changed:
-            user.is_active = active
-            user.save(update_fields=["is_active", "updated_at"])
+        assert isinstance(request.user, User), "the admin lets nobody else in"
+        changed = []
+        for user in queryset.exclude(is_active=active):
+            try:
+                people.set_active(user.pk, active, by=request.user, now=timezone.now())
+            except PrepaidError:  # themselves, staff that is not theirs to change, or deleted for good
+                continue
+            changed.append(user)
             self.log_change(request, user, "Reactivated." if active else "Deactivated.")
         self.message_user(request, f"{counted(len(changed), 'user')} {'reactivated' if active else 'deactivated'}.")
 

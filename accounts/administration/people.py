@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from accounts import audit
 from accounts.errors import AddressTaken, NotOnOneself, PermissionDenied, UserIsGone, UserNotFound
 from accounts.models import Customer, User
+from accounts.teams import customers
 
 
 @transaction.atomic
@@ -66,13 +67,31 @@ def set_active(user_id: int, is_active: bool, *, by: User, now: datetime) -> Use
     return user
 
 
+def suspend(customer: Customer, *, reason: str, by: User, now: datetime) -> bool:
+    """
+    Refuse whatever is asked for ``customer`` from now on. Returns whether that is new; again changes nothing.
+
+    :raises NotOnOneself: if administrators would shut themselves out
+    :raises PermissionDenied: if it is the own customer of staff and ``by`` is no superuser
+    """
+    if customer.user_id == by.pk:
+        raise NotOnOneself
+    if customer.user is not None:
+        _refuse_above(customer.user, by=by)
+    return customers.suspend(customer, reason=reason, actor=f"user:{by.pk}", now=now)
+
+
 def _locked(user_id: int, *, by: User) -> User:
     user = User.objects.select_for_update().filter(pk=user_id).first()
     if user is None:
         raise UserNotFound
+    _refuse_above(user, by=by)
+    return user
+
+
+def _refuse_above(user: User, *, by: User) -> None:
     if (user.is_staff or user.is_superuser) and not by.is_superuser and user.pk != by.pk:
         raise PermissionDenied("Only a superuser may change staff.")
-    return user
 
 
 def _written(user: User, action: str, *, by: User, now: datetime, **details: list[str]) -> None:

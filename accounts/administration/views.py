@@ -5,6 +5,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.administration import people
 from accounts.administration.base import AdministrationView
 from accounts.administration.serializers import CustomerStateSerializer, SuspensionSerializer, VerifiedSerializer
 from accounts.errors import CustomerNotFound
@@ -60,7 +61,7 @@ class VerifyView(ReadView):
 class CustomerStateView(AdministrationView):
     def named(self) -> Customer:
         """:raises CustomerNotFound: if the path names no customer"""
-        customer = Customer.objects.filter(pk=self.kwargs["id"]).first()
+        customer = Customer.objects.select_related("user").filter(pk=self.kwargs["id"]).first()
         if customer is None:
             raise CustomerNotFound("There is no such customer.")
         return customer
@@ -82,7 +83,7 @@ class SuspendView(CustomerStateView):
     def post(self, request: Request, id: int) -> Response:
         asked = SuspensionSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        customers.suspend(self.named(), actor=self.actor(), now=timezone.now(), **asked.validated_data)
+        people.suspend(self.named(), by=self.administrator(), now=timezone.now(), **asked.validated_data)
         return self.shown()
 
 

@@ -104,6 +104,15 @@ def test_users_are_deactivated_and_reactivated(console, user):
     assert User.objects.get(pk=user.pk).is_active is True
 
 
+def test_a_deleted_user_is_not_reactivated(console, user):
+    User.objects.filter(pk=user.pk).update(is_active=False, deleted_at=timezone.now())
+
+    act(console, User, "reactivate", user)
+
+    user.refresh_from_db()
+    assert user.is_active is False
+
+
 def test_operators_cannot_deactivate_themselves(console, superuser):
     act(console, User, "deactivate", superuser)
     assert User.objects.get(pk=superuser.pk).is_active is True

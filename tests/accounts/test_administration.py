@@ -130,9 +130,10 @@ def test_a_deactivated_user_can_do_nothing_until_activated(administrator: APICli
 
 
 def test_nobody_shuts_themselves_out(administrator: APIClient) -> None:
-    response = administrator.delete(f"/api/admin/users/{boss().pk}")
+    own = f"/api/admin/customers/{boss().personal_customer.pk}/suspend"
+    answers = [administrator.delete(f"/api/admin/users/{boss().pk}"), administrator.post(own, {"reason": "x"})]
 
-    assert (response.status_code, response.json()["error"]) == (409, "not_on_oneself")
+    assert [(answer.status_code, answer.json()["error"]) for answer in answers] == [(409, "not_on_oneself")] * 2
 
 
 def test_staff_is_changed_by_superusers_alone(administrator: APIClient) -> None:
@@ -141,6 +142,8 @@ def test_staff_is_changed_by_superusers_alone(administrator: APIClient) -> None:
 
     assert administrator.put(url, {"email": "mine@example.com"}).status_code == 403
     assert administrator.delete(url).status_code == 403
+    suspension = f"/api/admin/customers/{root.personal_customer.pk}/suspend"
+    assert administrator.post(suspension, {"reason": "mine"}).status_code == 403
     assert signed_in(root).delete(f"/api/admin/users/{boss().pk}").status_code == 200
     assert administrator.get("/api/admin/users").status_code == 403
 

@@ -52,7 +52,7 @@ def _get(path: str, parameters: dict[str, Any], wait: Wait | None) -> Any:
         raise ClerkNotConfigured
     for number in range(1, TRIES + 1):
         try:
-            return _ask(settings.CLERK_API_URL + path, parameters)
+            return _ask(settings.CLERK_API_URL.rstrip("/") + path, parameters)
         except _Later as later:
             if wait is None or number == TRIES:
                 raise ClerkUnreachable(str(later)) from later

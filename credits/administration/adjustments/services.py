@@ -22,6 +22,12 @@ def reference_of(customer: Customer, key: str) -> str:
     return f"api:{customer.pk}:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
+def change_to(wanted: int, *, available: int, owed: int) -> int:
+    """Return what to add, or to take if it is below 0, so that ``wanted`` is available. Debts are paid first. Pure."""
+    change = wanted - available
+    return change + owed if change > 0 else change
+
+
 @transaction.atomic
 def adjust(
     account: Account,
@@ -45,8 +51,7 @@ def adjust(
     services.bring_up_to_date([account.pk], now=now)
     locked = Account.objects.select_for_update().get(pk=account.pk)
     if available is not None:
-        change = available - locked.available
-        change += locked.owed if change > 0 else 0
+        change = change_to(available, available=locked.available, owed=locked.owed)
     change = max(change, -locked.available)
     if change:
         services.adjust(account=account, amount=change, reference=reference, memo=reason, actor=actor, now=now)
