@@ -12,8 +12,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("accounts.urls")),
     path("api/", include("credits.urls")),
-    path("api/", include("billing.urls")),
+    # Before billing's, where any text may stand for a plan's id.
     path("api/", include("webhooks.urls")),
+    path("api/", include("billing.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
     path("healthz", health.alive, name="alive"),

@@ -224,6 +224,8 @@ DOORS = [
     # Nothing is configured
     Door("POST /api/admin/users/invite", ADMINISTRATORS, 501, body=told(email="new@example.com")),
     Door("POST /api/admin/users/invitations/{id}/resend", ADMINISTRATORS, 501, ids=SIGN_UP),
+    Door("GET /api/admin/clerk/plans", ADMINISTRATORS, 501),
+    Door("POST /api/admin/plans/refresh-pricing", ADMINISTRATORS, 501),
     Door("POST /api/admin/users/sync", ADMINISTRATORS, 501, body=told()),
     Door("GET /api/admin/usage", ADMINISTRATORS),
     Door("GET /api/admin/dashboard", ADMINISTRATORS),

@@ -19,6 +19,7 @@ class FakeClerk:
     users: list[Any] = field(default_factory=list)
     organizations: list[Any] = field(default_factory=list)
     memberships: list[Any] = field(default_factory=list)
+    plans: list[Any] = field(default_factory=list)
     faults: list[int | bytes] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     url: str = ""
@@ -26,10 +27,11 @@ class FakeClerk:
     def answer(self, path: str, query: dict[str, list[str]]) -> Any:
         if path == "/v1/users/count":
             return {"object": "total_count", "total_count": len(self.users)}
-        rows = {"users": self.users, "organizations": self.organizations, "organization_memberships": self.memberships}
+        rows = {"users": self.users, "organizations": self.organizations, "organization_memberships": self.memberships,
+                "billing/plans": self.plans}  # fmt: skip
         found = rows[path.removeprefix("/v1/")]
         offset, limit = int(query["offset"][0]), int(query["limit"][0])
-        assert query["order_by"] == ["+created_at"]
+        assert ("order_by" in query) == (path != "/v1/billing/plans")
         page = found[offset : offset + limit]
         return page if path == "/v1/users" else {"data": page, "total_count": len(found)}
 

@@ -12,6 +12,8 @@ from accounts.keyset import is_private_channel
 from webhooks.errors import ClerkNotConfigured, ClerkUnreachable
 from webhooks.sources.base import Payload
 
+#: Since which plans are at ``/billing/plans``.
+API_VERSION = "2025-11-10"
 TIMEOUT_SECONDS = (5, 30)
 MAX_BYTES = 32 * 1024 * 1024
 TRIES = 4
@@ -26,14 +28,19 @@ def is_configured() -> bool:
     return bool(settings.CLERK_SECRET_KEY)
 
 
-def read_page(path: str, *, offset: int, limit: int, wait: Wait | None = None) -> list[Payload]:
+def read_page(
+    path: str, *, offset: int, limit: int, wait: Wait | None = None, order_by: str = "+created_at"
+) -> list[Payload]:
     """
     Return ``limit`` objects of the list at ``path`` from ``offset`` on, oldest first: fewer only at its end.
+
+    An empty ``order_by`` is for lists that have one order of their own.
 
     :raises ClerkNotConfigured: without a key to ask with, or where strangers could read along
     :raises ClerkUnreachable: if Clerk does not answer as it should, after some tries if ``wait`` says how to wait
     """
-    answer = _get(path, {"limit": limit, "offset": offset, "order_by": "+created_at"}, wait)
+    order = {"order_by": order_by} if order_by else {}
+    answer = _get(path, {"limit": limit, "offset": offset, **order}, wait)
     items = answer.get("data") if isinstance(answer, dict) else answer
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise ClerkUnreachable("Clerk's answer is no list.")
@@ -69,7 +76,7 @@ class _Later(Exception):
 
 
 def _ask(url: str, parameters: dict[str, Any]) -> Any:
-    headers = {"Authorization": f"Bearer {settings.CLERK_SECRET_KEY}"}
+    headers = {"Authorization": f"Bearer {settings.CLERK_SECRET_KEY}", "Clerk-API-Version": API_VERSION}
     deadline = time.monotonic() + sum(TIMEOUT_SECONDS)
     try:
         with requests.get(
