@@ -100,6 +100,14 @@ class BodyTooLarge(PrepaidError):
     message = "Request body too large"
 
 
+class RequestTimeout(PrepaidError):
+    """408: the body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+    message = "The body did not arrive in time. Nothing was done. Send it again."
+
+
 class UnsupportedMedia(PrepaidError):
     """415: a body that is not JSON in UTF-8, or is compressed."""
 

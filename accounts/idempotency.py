@@ -44,7 +44,7 @@ PARAMETER = OpenApiParameter(
     name=HEADER,
     location=OpenApiParameter.HEADER,
     required=True,
-    type={"type": "string", "maxLength": 257},
+    type={"type": "string", "pattern": f'^({KEY.pattern}|"{KEY.pattern}")$'},
     description=(
         "Your name for this request, such as a UUID, in quotes or bare. The same request sent again under the same "
         f"key has its effect once and is answered as the first time, with `{REPLAYED}: true`."

@@ -20,6 +20,8 @@ DEFAULT_SIZE = 50
 MAX_SIZE = 100
 LAST_PAGE = 1_000_000
 LAST_ID = 2**63 - 1
+#: As many digits as ids in paths have.
+CURSOR = "[1-9][0-9]{0,17}"
 
 
 def query_integer(request: Request, name: str, *, default: int, maximum: int) -> int:
@@ -77,6 +79,20 @@ class PageNumberPagination(BasePagination):
         ]
 
 
+def cursor_of(request: Request) -> int | None:
+    """
+    Return the query parameter ``cursor``, if there is one.
+
+    :raises ValidationFailed: if it is nothing that ``nextCursor`` has ever been
+    """
+    text = request.query_params.get("cursor")
+    if text is None:
+        return None
+    if re.fullmatch(CURSOR, text) is None:
+        raise refused_query("cursor", "Write the nextCursor of the page before, as it came.", "OUT_OF_RANGE")
+    return int(text)
+
+
 class CursorPagination(BasePagination):
     """
     ``?limit=50&cursor=…`` → ``{<items_name>: […], "nextCursor": "…" or null}``, newest first.
@@ -90,8 +106,8 @@ class CursorPagination(BasePagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         limit = query_integer(request, "limit", default=DEFAULT_SIZE, maximum=MAX_SIZE)
-        before = query_integer(request, "cursor", default=0, maximum=LAST_ID)
-        if before:
+        before = cursor_of(request)
+        if before is not None:
             queryset = queryset.filter(pk__lt=before)
         rows = list(queryset.order_by("-pk")[: limit + 1])
         self.next_cursor = str(rows[limit - 1].pk) if len(rows) > limit else None
@@ -108,7 +124,7 @@ class CursorPagination(BasePagination):
         }
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        cursor = {"name": "cursor", "in": "query", "schema": {"type": "string", "pattern": "^[0-9]{1,19}$"}}
+        cursor = {"name": "cursor", "in": "query", "schema": {"type": "string", "pattern": f"^{CURSOR}$"}}
         return [
             integer_parameter("limit", default=DEFAULT_SIZE, maximum=MAX_SIZE),
             cursor | {"description": "The `nextCursor` of the page before."},

@@ -16,12 +16,14 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from accounts.errors import LengthRequired, ValidationFailed
+from accounts.errors import LengthRequired, MethodNotAllowed, ValidationFailed
 from accounts.parsers import is_storable
 
 
 class StrictSerializer(serializers.Serializer[Any]):
     """A serializer that refuses keys it does not know, and names them together with every other fault."""
+
+    refuses_unknown_fields: ClassVar[bool] = True
 
     def to_internal_value(self, data: Any) -> Any:
         known = {name for name, field in self.fields.items() if not field.read_only}
@@ -83,6 +85,9 @@ class StrictView(APIView):
         super().initial(request, *args, **kwargs)
         if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
             raise LengthRequired  # The framework would take such a body for an empty one.
+        method = str(request.method).lower()
+        if method not in self.http_method_names or not hasattr(self, method):
+            raise MethodNotAllowed
         given = request.query_params
         known = self.known_query_parameters() if given else frozenset()
         if unknown := [name for name in given if name not in known]:

@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 from django.conf import settings
 
-from accounts.errors import BodyTooLarge, MalformedJson, ValidationFailed
+from accounts.errors import BodyTooLarge, MalformedJson, UnsupportedMedia, ValidationFailed
+from accounts.requests import Patience
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -43,11 +44,15 @@ async def read_json(headers: Mapping[str, str], receive: Receive) -> dict[str, A
     """
     Read the body as a JSON object.
 
+    :raises UnsupportedMedia: if it is compressed
     :raises BodyTooLarge: if it is longer than ``GATEWAY_MAX_BODY_BYTES``
     :raises MalformedJson: if it is not JSON
     :raises ValidationFailed: if it is not an object
+    :raises RequestTimeout: if it does not arrive in time
     :raises ClientGone: if it ends half-way
     """
+    if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+        raise UnsupportedMedia  # never inflated: nobody knows how long it becomes
     body = await _read(headers, receive, settings.GATEWAY_MAX_BODY_BYTES)
     try:
         payload = orjson.loads(body)
@@ -62,9 +67,10 @@ async def _read(headers: Mapping[str, str], receive: Receive, limit: int) -> byt
     declared = headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared[:20]) > limit:
         raise BodyTooLarge(f"The body is longer than {limit} bytes. Send less, or pass files by URL.")
+    patient = Patience(receive, idle=settings.BODY_IDLE_TIMEOUT, total=settings.BODY_TOTAL_TIMEOUT)
     pieces, size, more = [], 0, True
     while more:
-        message = await receive()
+        message = await patient()
         if message["type"] != "http.request":
             raise ClientGone
         pieces.append(message.get("body", b""))

@@ -39,8 +39,12 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _object(properties: Schema, *, required: tuple[str, ...] = (), description: str = "") -> Schema:
+def _object(
+    properties: Schema, *, required: tuple[str, ...] = (), description: str = "", is_closed: bool = False
+) -> Schema:
     schema: Schema = {"type": "object", "properties": properties}
+    if is_closed:
+        schema["additionalProperties"] = False
     if required:
         schema["required"] = list(required)
     if description:
@@ -49,7 +53,13 @@ def _object(properties: Schema, *, required: tuple[str, ...] = (), description: 
 
 
 TEXT: Schema = {"type": "string"}
-MODEL: Schema = {"type": "string", "description": "As `GET /v1/models` names it.", "examples": ["openai/gpt-4o-mini"]}
+MODEL: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 200,
+    "description": "As `GET /v1/models` names it.",
+    "examples": ["openai/gpt-4o-mini"],
+}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 
 COMPONENTS: Schema = {
@@ -132,11 +142,14 @@ COMPONENTS: Schema = {
             "temperature": {"type": "number", "minimum": 0, "maximum": 2},
             "attachments": {
                 "type": "array",
-                "items": _object({"name": TEXT, "url": {"type": "string", "format": "uri"}}, required=("name", "url")),
+                "items": _object(
+                    {"name": TEXT, "url": {"type": "string", "format": "uri"}}, required=("name", "url"), is_closed=True
+                ),
             },
         },
         required=("messages",),
         description="What `useChat` posts.",
+        is_closed=True,
     ),
     "ImageRequest": _object(
         {
@@ -146,10 +159,13 @@ COMPONENTS: Schema = {
             "size": {"type": "string", "enum": ["256x256", "512x512", "1024x1024"], "default": "1024x1024"},
             "attachments": {
                 "type": "array",
-                "items": _object({"name": TEXT, "url": {"type": "string", "format": "uri"}}, required=("url",)),
+                "items": _object(
+                    {"name": TEXT, "url": {"type": "string", "format": "uri"}}, required=("url",), is_closed=True
+                ),
             },
         },
         required=("prompt",),
+        is_closed=True,
     ),
     "ImageList": _object(
         {
@@ -172,6 +188,8 @@ COMPONENTS: Schema = {
 }
 
 JSON, EVENTS = "application/json", "text/event-stream"
+#: OpenAPI 3.1 has no words for what comes one event after another.
+STREAM: Schema = {"description": "Server-sent events."}
 
 HOLD_ID: Schema = {
     "name": "X-Hold-Id",
@@ -194,7 +212,7 @@ ROUTES = [
         ),
         body=_ref("ChatCompletionRequest"),
         example={"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]},
-        answers={JSON: _ref("ChatCompletion"), EVENTS: TEXT},
+        answers={JSON: _ref("ChatCompletion"), EVENTS: STREAM},
         answer_example={
             "id": "gen-1732104000-abc",
             "object": "chat.completion",
@@ -206,7 +224,7 @@ ROUTES = [
             "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
         },
         error=OPENAI_ERROR,
-        failures=(400, 401, 402, 403, 404, 409, 413, 502, 503, 504),
+        failures=(400, 401, 402, 403, 404, 408, 409, 413, 415, 502, 503, 504),
         parameters=[HOLD_ID],
         charges=True,
     ),
@@ -228,7 +246,7 @@ ROUTES = [
         answers={JSON: _ref("ModelList")},
         answer_example={"object": "list", "data": [{"id": "openai/gpt-4o-mini", "name": "OpenAI: GPT-4o-mini"}]},
         error=OPENAI_ERROR,
-        failures=(400, 401, 403, 502, 503, 504),
+        failures=(400, 401, 403, 404, 502, 503, 504),
     ),
     Route(
         method="post",
@@ -246,9 +264,9 @@ ROUTES = [
             "trigger": "submit-message",
             "messages": [{"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}],
         },
-        answers={EVENTS: TEXT},
+        answers={EVENTS: STREAM},
         error=FLAT_ERROR,
-        failures=(400, 401, 402, 403, 404, 409, 413, 502, 503, 504),
+        failures=(400, 401, 402, 403, 404, 408, 409, 413, 415, 502, 503, 504),
         parameters=[HOLD_ID],
         charges=True,
     ),
@@ -263,7 +281,7 @@ ROUTES = [
         answers={JSON: _ref("ImageList")},
         answer_example={"images": ["data:image/png;base64,iVBORw0KGgo="], "credits_used": 5},
         error=FLAT_ERROR,
-        failures=(400, 401, 402, 403, 404, 409, 413, 502, 503, 504),
+        failures=(400, 401, 402, 403, 404, 408, 409, 413, 415, 502, 503, 504),
         parameters=[HOLD_ID],
         charges=True,
     ),
@@ -284,6 +302,6 @@ ROUTES = [
         answers={JSON: _ref("LabelledModelList")},
         answer_example={"models": [{"id": "openai/gpt-4o-mini", "label": "OpenAI: GPT-4o-mini"}]},
         error=FLAT_ERROR,
-        failures=(400, 401, 403, 502, 503, 504),
+        failures=(400, 401, 403, 404, 502, 503, 504),
     ),
 ]

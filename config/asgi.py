@@ -17,8 +17,8 @@ django_application = get_asgi_application()
 # The models that the gateway imports exist only once Django is set up.
 from django.conf import settings  # noqa: E402
 
-from accounts.errors import BodyTooLarge  # noqa: E402
-from accounts.requests import accept_request_id  # noqa: E402
+from accounts.errors import BodyTooLarge, PrepaidError, RequestTimeout  # noqa: E402
+from accounts.requests import Patience, accept_request_id  # noqa: E402
 from ai import gateway  # noqa: E402
 
 Message = MutableMapping[str, Any]
@@ -37,29 +37,37 @@ async def application(scope: MutableMapping[str, Any], receive: Receive, send: S
 
 def limited(inner: Application) -> Application:
     """
-    Answer 413 as soon as a body is known to be too long, and close the connection.
+    Answer 413 as soon as a body is known to be too long, 408 if it stops coming, and close the connection.
 
-    Django would write all of it to disk before it looks at any header.
+    Django would write all of it to disk before it looks at any header, and wait for it for ever.
     """
 
     async def outer(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await inner(scope, receive, send)
             return
-        limit, seen = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 0
+        limit, seen, is_whole = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 0, False
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > limit:
-            await refuse(headers, send)
+            await refuse(BodyTooLarge(), headers, send)
             return
+        patient = Patience(receive, idle=settings.BODY_IDLE_TIMEOUT, total=settings.BODY_TOTAL_TIMEOUT)
 
         async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, is_whole
+            if is_whole:  # what comes now is the end of the connection, however late
+                return await receive()
+            try:
+                message = await patient()
+            except RequestTimeout as error:
+                await refuse(error, headers, send)
+                return {"type": "http.disconnect"}
             seen += len(message.get("body", b""))
             if seen <= limit:
+                is_whole = not message.get("more_body", False)
                 return message
-            await refuse(headers, send)
+            await refuse(BodyTooLarge(), headers, send)
             return {"type": "http.disconnect"}
 
         await inner(scope, counted, send)
@@ -67,9 +75,8 @@ def limited(inner: Application) -> Application:
     return outer
 
 
-async def refuse(headers: dict[bytes, bytes], send: Send) -> None:
+async def refuse(error: PrepaidError, headers: dict[bytes, bytes], send: Send) -> None:
     request_id = accept_request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
-    error = BodyTooLarge()
     answer_headers = [
         (b"content-type", b"application/json"),
         (b"connection", b"close"),

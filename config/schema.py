@@ -12,12 +12,16 @@ import orjson
 from accounts import idempotency
 from accounts.errors import (
     BodyTooLarge,
-    IdempotencyInProgress,
+    Conflict,
     IdempotencyKeyReused,
+    LengthRequired,
     NotFound,
     PermissionDenied,
     PrepaidError,
+    RequestTimeout,
+    TooManyRequests,
     Unauthenticated,
+    UnsupportedMedia,
     ValidationFailed,
 )
 from ai.errors import ProviderError, ProviderTimeout
@@ -56,9 +60,13 @@ FAILURES: dict[int, PrepaidError] = {
     402: InsufficientCredits(required=credits(5), available=credits(2)),
     403: PermissionDenied(),
     404: NotFound(),
-    409: IdempotencyInProgress(),
+    408: RequestTimeout(),
+    409: Conflict(),
+    411: LengthRequired(),
     413: BodyTooLarge(),
+    415: UnsupportedMedia(),
     422: IdempotencyKeyReused(),
+    429: TooManyRequests(),
     502: ProviderError(),
     503: LedgerBusy(),
     504: ProviderTimeout(),
@@ -67,8 +75,8 @@ FAILURES: dict[int, PrepaidError] = {
 REQUEST_ID_PARAMETER: Schema = {
     "name": "X-Request-Id",
     "in": "header",
-    "description": "1 to 128 visible ASCII characters to find this request by; made up if missing. Never a charge key.",
-    "schema": {"type": "string", "maxLength": 128},
+    "description": "1 to 128 visible ASCII characters to find this request by; made up where it is anything else.",
+    "schema": {"type": "string"},
 }
 CUSTOMER_PARAMETER: Schema = {
     "name": "X-Customer-Id",
@@ -109,12 +117,9 @@ def add_failures(result: Schema, generator: Any, request: Any, public: bool) -> 
     """Say of every operation under ``/api/`` that Django serves how it can fail, and that requests have ids."""
     result["components"].setdefault("schemas", {})[FLAT_ERROR] = FLAT
     for path, operations in result["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             if path.startswith("/api/"):
-                statuses = [400] if _is_public(operation) else [400, 401, 403]
-                statuses += [404] if "{" in path else []
-                statuses += [409, 422] if _is_idempotent(operation) else []
-                statuses += [402] if _is_idempotent(operation) and "requestBody" in operation else []
+                statuses = _failures(operation, method)
                 wrong = "body.name" if "requestBody" in operation else "query.limit"
                 for status in statuses:
                     operation["responses"].setdefault(str(status), _failure(status, FLAT_ERROR, wrong))
@@ -128,6 +133,23 @@ def add_failures(result: Schema, generator: Any, request: Any, public: bool) -> 
             for response in operation["responses"].values():
                 response.setdefault("headers", {}).update(REQUEST_ID_HEADER)
     return result
+
+
+def _failures(operation: Schema, method: str) -> list[int]:
+    """
+    How a request can fail, as far as its method and what it takes say.
+
+    404 is also the answer to ``X-Customer-Id``, and 409 that to a change that cannot be as things stand.
+    """
+    has_body = "requestBody" in operation
+    statuses = [400] + ([403, 404] if has_body else []) if _is_public(operation) else [400, 401, 403, 404]
+    if has_body:
+        statuses += [408, 411, 413, 415]
+    if method != "get" and not _is_public(operation):
+        statuses += [409, 429]
+    if _is_idempotent(operation):
+        statuses += [402, 422, 503] if has_body else [422]
+    return statuses
 
 
 def _operation(route: Route) -> Schema:

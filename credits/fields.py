@@ -62,7 +62,7 @@ class CreditsField(serializers.Field[int, Any, int | str, Any]):
         return number(value)
 
 
-@extend_schema_field({"type": "string", "pattern": r"^\d{1,12}(\.\d{1,7})?$", "examples": ["12.5"]})
+@extend_schema_field({"type": "string", "pattern": r"^(?=.*[1-9])\d{1,12}(\.\d{1,7})?$", "examples": ["12.5"]})
 class PositiveAmountField(serializers.Field[int, Any, str, Any]):
     """An amount above 0, read as decimal text and as nothing else: a JSON number may have been a float."""
 

@@ -24,6 +24,8 @@ LONG_MODULES: dict[str, str] = {
     "credits/models.py": "the bank's tables and the rules that the database keeps, side by side",
     "credits/ledger.py": "every way in which one account's books may change, on one page",
     "ai/providers/openrouter.py": "one provider a file",
+    "ai/schema.py": "what the gateway's routes take and answer, in one table",
+    "config/settings.py": "every setting, read once",
 }
 
 WRITES = {"save", "create", "get_or_create", "update", "update_or_create", "delete", "insert"}

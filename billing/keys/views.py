@@ -49,6 +49,7 @@ class OwnKeys(ReadView, GenericAPIView[ApiKey]):
 
     serializer_class = ApiKeySerializer
     queryset = ApiKey.objects.none()
+    pagination_class: type[PageNumberPagination] | None = None
 
     def get_queryset(self) -> QuerySet[ApiKey]:
         return ApiKey.objects.filter(customer=self.customer())

@@ -83,6 +83,8 @@ EXAMPLE = OpenApiExample(
 
 
 class ProfileView(PersonView):
+    deletion_serializer = DeletionSerializer
+
     @extend_schema(
         operation_id="getProfile",
         summary="Who you are, and whom you can act for",

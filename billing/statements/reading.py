@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts.models import Customer
-from accounts.pagination import DEFAULT_SIZE, LAST_ID, MAX_SIZE, CursorPagination, query_integer
+from accounts.pagination import DEFAULT_SIZE, LAST_ID, MAX_SIZE, CursorPagination, cursor_of, query_integer
 from billing.models import UsageRecord
 from credits import history
 from credits.models import Account, LedgerEntry
@@ -126,7 +126,7 @@ class StatementPagination(CursorPagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         statement: Statement = queryset
         limit = query_integer(request, "limit", default=DEFAULT_SIZE, maximum=MAX_SIZE)
-        before = query_integer(request, "cursor", default=LAST_ID, maximum=LAST_ID)
-        entries, following = statement.page(before, limit)
+        before = cursor_of(request)
+        entries, following = statement.page(LAST_ID if before is None else before, limit)
         self.next_cursor = None if following is None else str(following)
         return entries

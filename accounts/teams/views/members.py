@@ -99,6 +99,8 @@ class CustomerListView(PersonView, GenericAPIView[Membership]):
 
 
 class CustomerView(PersonView):
+    deletion_serializer = ClosingSerializer
+
     @extend_schema(
         operation_id="getCustomer",
         summary="One of your customers",

@@ -1,0 +1,91 @@
+"""
+Whatever can be sent to a route under ``/api/``, the answer is one that the OpenAPI document promises.
+
+Schemathesis makes the requests from the document, valid and invalid, alone and in sequences, as a member who has
+signed in, with all its checks. ``make fuzz`` goes on until there were ``CASES`` of them.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+
+import pytest
+from pytest_django import Settings
+
+from tests import factories
+from tests.accounts import tokens
+from tests.accounts.people import join, team_of
+from tests.server import running_prepaid
+from tests.simulator import running_simulator
+from tests.walls.world import CLERK_OWNER, LATER, World, build, sign_in_switched_on
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+CASES = int(os.environ.get("CASES", "0"))
+#: Signed by others: what a member sends there is worth nothing.
+SIGNED = "^/api/(webhooks/|keys/leaked)"
+#: In ``make test``, the seconds that it has.
+SHORT = ["--phases", "fuzzing,stateful", "--max-examples", "1", "--max-time", "12"]
+LONG = ["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "100"]
+GENERATED = re.compile(r"(\d+) generated")
+
+
+@pytest.fixture
+def world(transactional_db: None, settings: Settings) -> World:
+    """Somebody who has what most requests need, and cannot lose it: they own another team, and are not deleted."""
+    sign_in_switched_on()
+    world = build()
+    factories.grant(world.ours.account, "1000000000")
+    join(factories.UserFactory.create(), team_of(world.ours.owner))
+    return world
+
+
+@pytest.fixture
+def url(world: World) -> Iterator[str]:
+    with running_simulator() as simulator, running_prepaid(provider_url=simulator.url) as url:
+        yield url
+
+
+@pytest.fixture
+def configuration(world: World, tmp_path: Path) -> Path:
+    names = {
+        "CUSTOMER": world.ours.team.pk,
+        "MEMBER": world.members["BILLING"].pk,
+        "KEY": world.ours.key.pk,
+        "INVITATION": world.ours.invitation.pk,
+        "HOLD": world.ours.hold.pk,
+    }
+    filled = tmp_path / "schemathesis.toml"
+    filled.write_text(Template(CONFIGURATION.read_text()).safe_substitute(names))
+    return filled
+
+
+def fuzz(url: str, configuration: Path, *options: str) -> int:
+    """Return how many requests were made; whatever fails is told with the request that shows it again."""
+    token = tokens.service_token(sub=CLERK_OWNER, exp=LATER)
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration), "run", f"{url}/api/schema"),
+        *("--checks", "all", "--include-path-regex", "^/api/", "--exclude-path-regex", SIGNED, "--no-color"),
+        *("--header", f"Authorization: Bearer {token}", "--generation-database", "none", "--workers", "1"),
+        *options,
+    ]
+    done = subprocess.run(command, cwd=configuration.parent, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+    found = GENERATED.search(done.stdout)
+    assert found, done.stdout
+    return int(found[1])
+
+
+@pytest.mark.timeout(24 * 3600 if CASES else 120)
+def test_every_answer_is_one_that_is_promised(url: str, configuration: Path) -> None:
+    if not CASES:
+        assert fuzz(url, configuration, *SHORT) > 50
+        return
+    made = 0
+    while made < CASES:
+        made += fuzz(url, configuration, *LONG)
+        print(f"{made} requests", flush=True)  # how far it is
