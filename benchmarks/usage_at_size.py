@@ -1,8 +1,9 @@
 """
 How long lists and summaries take among many usage records: ``make bench-size``, on PostgreSQL (``ROWS=``).
 
-One customer has a tenth of the calls of a year, 999 others share the rest; roll-up, holds and ledger entries of the one
-are filled in as well. Rows are made by the database: digests are not chained, so ``check_ledger`` has no say here.
+One customer has a tenth of the calls of a year, 999 others share the rest; roll-up, holds, draws and ledger entries
+of the one are filled in as well. Rows are made by the database: digests are not chained, so ``check_ledger`` has no
+say here.
 Prints a table of milliseconds, as JSON API calls through all of Django, then the plan of each query.
 """
 
@@ -42,6 +43,7 @@ FILLED = (
     SELECT hold_id, %(account)s, 10, 0, charged, CASE WHEN charged = 0 THEN 'RELEASED' ELSE 'SETTLED' END, 'RESOLVE',
         generation_id, '{{}}', created_at + interval '20 minutes', created_at, created_at
     FROM billing_usagerecord WHERE customer_id = %(customer)s""",
+    """INSERT INTO credits_draw (hold_id, grant_id, amount) SELECT id, %(grant)s, 10 FROM credits_hold""",
     """INSERT INTO credits_ledgerentry (account_id, sequence, grant_id, hold_id, kind, amount, balance_after, reference,
         memo, actor, created_at, digest)
     SELECT %(account)s, 1 + number, %(grant)s, hold_id, 'USAGE', -10, %(granted)s - 10 * number, '', '',
@@ -196,7 +198,7 @@ def _explained(asked: list[tuple[str, Any]]) -> list[str]:
     from django.db import connection  # noqa: PLC0415 (after django.setup)
 
     lines: list[str] = []
-    large = ("billing_usage", "credits_ledgerentry", "credits_hold")
+    large = ("billing_usage", "credits_ledgerentry", "credits_hold", "credits_draw", "credits_grant")
     with connection.cursor() as cursor:
         for sql, params in asked:
             if sql.startswith("SELECT") and any(f'FROM "{table}' in sql for table in large):

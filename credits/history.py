@@ -7,10 +7,10 @@ hold that is resolved meanwhile is resolved after the instant that is asked for.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
 
 from credits import rows
 from credits.explanation import Difference, Movement, State, difference, state_at
@@ -35,6 +35,8 @@ POSITIONS = """
 """
 #: The entries with which a grant pays what is owed.
 PAYING = (REFUND, DISPUTE, DEBT)
+#: What a hold lasts longer than is rare. The index ``hold_that_lasted`` (migration 0008) says so too.
+LASTING = timedelta(hours=1)
 POSITION = (("number", rows.BIGINT), ("account_id", rows.BIGINT), ("instant", rows.INSTANT))
 
 
@@ -64,15 +66,16 @@ def account_at(account: Account, at: datetime) -> State:
 def between(account: Account, start: datetime, end: datetime) -> Difference:
     """Return what became of ``account`` after ``start`` and up to ``end``."""
     first, last = positions(account, [start, end])
-    entries = LedgerEntry.objects.filter(account=account, sequence__gt=first, sequence__lte=last).order_by()
-    sums = entries.values_list("kind").annotate(entries=Count("pk"), total=Sum("amount"))
     opening, closing = _state(account, start, first), _state(account, end, last)
-    return difference(opening, closing, [Movement(*row) for row in sums])
+    return difference(opening, closing, _movements(account, first, last))
 
 
-def holds_at(account: Account, at: datetime) -> QuerySet[Hold]:
-    """Return the holds that were pending at ``at``, oldest first."""
-    return account.holds.filter(_pending_at("", at)).order_by("created_at", "pk")
+def holds_at(account: Account, at: datetime, *, most: int) -> list[Hold]:
+    """Return the holds that were pending at ``at``, oldest first, and no more than ``most``."""
+    found: list[Hold] = []
+    for holds in _pending(account, at):
+        found += holds.order_by("created_at", "pk")[: most - len(found)]
+    return found
 
 
 def booked_later(account: Account, state: State) -> dict[tuple[int, str], Booked]:
@@ -144,35 +147,72 @@ def _debts(account: Account, late: list[Grant]) -> list[Debt]:
     return list(first.values())
 
 
+def _movements(account: Account, after: int, up_to: int) -> list[Movement]:
+    """
+    Return what the entries above ``after`` and up to ``up_to`` did, by kind.
+
+    Nearly all are USAGE. Those are not read, however many: they are what the numbers and the balances
+    of the first and the last entry leave when the others, which have an index, are taken away.
+    """
+    others = (
+        LedgerEntry.objects.filter(account=account, sequence__gt=after, sequence__lte=up_to)
+        .exclude(kind=LedgerEntry.Kind.USAGE)
+        .order_by()
+        .values_list("kind")
+        .annotate(entries=Count("pk"), total=Sum("amount"))
+    )
+    movements = [Movement(*row) for row in others]
+    calls = up_to - after - sum(movement.entries for movement in movements)
+    if calls:
+        changed = _balance(account, up_to) - _balance(account, after)
+        used = changed - sum(movement.amount for movement in movements)
+        movements.append(Movement(LedgerEntry.Kind.USAGE.value, calls, used))
+    return movements
+
+
+def _balance(account: Account, sequence: int) -> int:
+    """Return the balance that entry ``sequence`` left."""
+    if not sequence:
+        return 0
+    return LedgerEntry.objects.values_list("balance_after", flat=True).get(account=account, sequence=sequence)
+
+
 def _left(account: Account, sequence: int) -> dict[int, int]:
     """
     Return what was left of each grant after entry ``sequence``.
 
-    Summed up from the first entry on or taken back from what is left now, whichever is the shorter way.
+    A grant that nothing was taken from yet is whole, and one that has not changed since is as it is now. Between the
+    two there is nearly always one, which has what the others leave of the balance. Further ones are summed up.
     """
-    entry_count, left = _left_now(account)
-    if sequence > entry_count // 2:
-        for grant_id, amount in _sums(account, sequence, entry_count):
-            left[grant_id] = left.get(grant_id, 0) - amount
-    else:
-        left = dict(_sums(account, 0, sequence))
+    own = LedgerEntry.objects.filter(grant=OuterRef("pk"))
+    newest = own.filter(sequence__lte=sequence).order_by("-sequence")
+    grants = (
+        Grant.objects.filter(account=account)
+        .annotate(newest=Subquery(newest.values("kind")[:1]), has_changed=Exists(own.filter(sequence__gt=sequence)))
+        .exclude(newest=None)
+        .exclude(remaining=0, has_changed=False)
+        .order_by("amount", "pk")
+        .values_list("pk", "amount", "remaining", "newest", "has_changed")
+    )
+    left: dict[int, int] = {}
+    begun: list[int] = []
+    for grant_id, amount, remaining, kind, has_changed in grants:
+        if not has_changed:
+            left[grant_id] = remaining
+        elif kind == LedgerEntry.Kind.GRANT:
+            left[grant_id] = amount
+        else:
+            begun.append(grant_id)
+    for grant_id in begun[:-1]:
+        left[grant_id] = _left_of(grant_id, sequence)
+    if begun:
+        left[begun[-1]] = _balance(account, sequence) - sum(left.values())
     return {grant_id: amount for grant_id, amount in left.items() if amount}
 
 
-def _left_now(account: Account) -> tuple[int, dict[int, int]]:
-    """Both from one statement, so that they belong together while money moves."""
-    found = (
-        Account.objects.filter(pk=account.pk)
-        .annotate(lot=FilteredRelation("grants", condition=Q(grants__remaining__gt=0)))
-        .values_list("entry_count", "lot__id", "lot__remaining")
-    )
-    lots = list(found)
-    return lots[0][0], {grant_id: remaining for _, grant_id, remaining in lots if grant_id is not None}
-
-
-def _sums(account: Account, after: int, up_to: int) -> Iterable[tuple[int, int]]:
-    entries = LedgerEntry.objects.filter(account=account, sequence__gt=after, sequence__lte=up_to).order_by()
-    return entries.values_list("grant_id").annotate(total=Sum("amount"))
+def _left_of(grant_id: int, sequence: int) -> int:
+    entries = LedgerEntry.objects.filter(grant=grant_id, sequence__lte=sequence)
+    return int(entries.aggregate(total=Sum("amount"))["total"])
 
 
 def _held(account: Account, at: datetime) -> dict[int, int]:
@@ -182,25 +222,25 @@ def _held(account: Account, at: datetime) -> dict[int, int]:
     A session hold's draws are what it has not lent now. What it lent after ``at`` was its own then,
     and what was given back to it after ``at`` was not.
     """
-    pending = Q(hold__account=account) & _pending_at("hold__", at)
-    lender = Q(hold__account=account) & _pending_at("hold__parent__", at)
+    pending = [pk for holds in _pending(account, at) for pk in holds.values_list("pk", flat=True)]
+    if not pending:
+        return {}
+    lent = Q(hold__parent__in=pending)
     given_back = Q(hold__resolved_at__gt=at) & (
         Q(hold__parent__resolved_at=None) | Q(hold__resolved_at__lte=F("hold__parent__resolved_at"))
     )
     held: dict[int, int] = {}
     for sign, draws in (
-        (1, Draw.objects.filter(pending)),
-        (1, Draw.objects.filter(lender, hold__created_at__gt=at)),
-        (-1, Draw.objects.filter(lender & given_back)),
+        (1, Draw.objects.filter(hold__in=pending)),
+        (1, Draw.objects.filter(lent, hold__created_at__gt=at)),
+        (-1, Draw.objects.filter(lent & given_back)),
     ):
         _add(held, sign, draws, "amount")
-    spent = Q(hold__parent__isnull=False) & _pending_at("hold__parent__", at) & given_back
-    settled_in_time = LedgerEntry.objects.filter(Q(account=account) & spent & Q(hold__status=Hold.Status.SETTLED))
+    settled_in_time = LedgerEntry.objects.filter(lent & given_back, hold__status=Hold.Status.SETTLED)
     _add(held, -1, settled_in_time, "amount")
     session_lasted = Q(hold__parent__resolved_at=None) | Q(created_at__lte=F("hold__parent__resolved_at"))
-    late = Q(hold__parent__isnull=False, hold__status=Hold.Status.EXPIRED, created_at__gt=at) & session_lasted
-    settled_late = LedgerEntry.objects.filter(Q(account=account) & _pending_at("hold__parent__", at) & late)
-    _add(held, -1, settled_late, "amount")
+    late = lent & Q(hold__status=Hold.Status.EXPIRED, created_at__gt=at) & session_lasted
+    _add(held, -1, LedgerEntry.objects.filter(late), "amount")
     return {grant_id: amount for grant_id, amount in held.items() if amount}
 
 
@@ -209,7 +249,15 @@ def _add(sums: dict[int, int], sign: int, rows_: QuerySet[Any], field: str) -> N
         sums[grant_id] = sums.get(grant_id, 0) + sign * amount
 
 
-def _pending_at(path: str, at: datetime) -> Q:
-    """Placed by then, and not resolved by then."""
-    resolved_later = Q(**{f"{path}resolved_at": None}) | Q(**{f"{path}resolved_at__gt": at})
-    return Q(**{f"{path}created_at__lte": at}) & resolved_later
+def _pending(account: Account, at: datetime) -> tuple[QuerySet[Hold], QuerySet[Hold]]:
+    """
+    Return the holds that were pending at ``at``: the older ones, then the younger ones.
+
+    Of the millions that were placed before ``at``, few lasted for ``LASTING``: those have an index of their own.
+    """
+    pending = account.holds.filter(Q(resolved_at=None) | Q(resolved_at__gt=at), created_at__lte=at)
+    lasting = Q(resolved_at=None) | Q(lasted__gt=LASTING)
+    return (
+        pending.alias(lasted=F("resolved_at") - F("created_at")).filter(lasting, created_at__lte=at - LASTING),
+        pending.filter(created_at__gt=at - LASTING),
+    )

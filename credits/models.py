@@ -196,7 +196,6 @@ class Hold(models.Model):
         RESOLVE = "RESOLVE", "the worker asks how it ended"
 
     id = models.UUIDField(primary_key=True, editable=False)
-    # The unique constraint is the index.
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds", db_index=False)
     # Many holds have no key, and none is not a key that could be taken.
     key = models.CharField(
@@ -231,9 +230,13 @@ class Hold(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["expires_at"], condition=Q(status="PENDING"), name="hold_pending_by_expiry"),
+            models.Index(fields=["account", "created_at"], name="hold_of_account"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["account", "key"], name="hold_once_per_account_and_key"),
+            # The holds of the gateway have no key, and cost nothing here.
+            models.UniqueConstraint(
+                fields=["account", "key"], condition=Q(key__isnull=False), name="hold_once_per_account_and_key"
+            ),
             models.CheckConstraint(condition=Q(amount__gte=0), name="hold_amount_is_not_negative"),
             models.CheckConstraint(
                 condition=Q(lent__gte=0, lent__lte=F("amount")), name="hold_lends_no_more_than_it_has"
@@ -291,10 +294,10 @@ class LedgerEntry(models.Model):
         DEBT = "DEBT", "debt paid"
         REINSTATE = "REINSTATE", "reinstatement"
 
-    # The unique constraints are the indexes of the account and of the hold.
+    # The unique constraints are the indexes of the account and of the hold; the grant's tells its entries in order.
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries", db_index=False)
     sequence = models.BigIntegerField(help_text="1 for the account's first entry.")
-    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="entries")
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="entries", db_index=False)
     hold = models.ForeignKey(
         Hold, on_delete=models.PROTECT, null=True, blank=True, related_name="entries", db_index=False
     )
@@ -315,6 +318,7 @@ class LedgerEntry(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["created_at"], name="entry_by_time"),
+            models.Index(fields=["grant", "sequence"], name="entry_of_grant"),
             # Nearly all entries are USAGE, and cost nothing here.
             models.Index(
                 fields=["account", "kind", "sequence"], condition=~Q(kind="USAGE"), name="entry_other_than_usage"

@@ -64,7 +64,7 @@ def explain(account: Account | None, *, at: datetime, since: datetime | None) ->
         difference,
         [ExplainedLot(lot, grants[lot.grant_id]) for lot in state.lots],
         [_due(entry, grants[entry.grant_id], booked.get((entry.grant_id, entry.kind))) for entry in state.due],
-        list(history.holds_at(account, at)[:HOLDS_LISTED]),
+        history.holds_at(account, at, most=HOLDS_LISTED),
     )
 
 

@@ -1,6 +1,6 @@
 """What the daily roll-up tells: sums of usage by this and that, and until when the credits last."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -49,18 +49,25 @@ def totals(days: QuerySet[UsageDay]) -> dict[str, int]:
     return days.aggregate(**{name: Coalesce(Sum(name), 0) for name in SUMS})
 
 
-def grouped(days: QuerySet[UsageDay], by: str) -> QuerySet[UsageDay, dict[str, Any]]:
-    """The sums for each feature, model or key id: the dearest first, then the busiest."""
+def grouped(days: QuerySet[UsageDay], by: str) -> list[dict[str, Any]]:
+    """The sums for each day, feature, model or key id: days in their order, else the dearest first, then the busiest."""
     column = GROUPS[by]
-    return days.values(column).annotate(**_sums()).order_by("-charged", "-calls", column)
+    order = ["day"] if by == DAY else ["-charged", "-calls", column]
+    return list(days.values(column).annotate(**{name: Sum(name) for name in SUMS}).order_by(*order))
 
 
-def by_day(days: QuerySet[UsageDay], wanted: Sequence[date]) -> list[dict[str, Any]]:
-    """The sums for each of the days ``wanted``, which follow on each other, also of those without a call."""
-    if not wanted:
-        return []
-    within = days.filter(day__gte=wanted[0], day__lte=wanted[-1])
-    found: dict[date, Any] = {sums["day"]: sums for sums in within.values("day").annotate(**_sums())}
+def added_up(groups: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """The sums of all groups: adding these up again costs nothing, reading the roll-up twice does."""
+    found = dict(NOTHING)
+    for group in groups:
+        for name in SUMS:
+            found[name] += group[name]
+    return found
+
+
+def every_day(groups: Iterable[dict[str, Any]], wanted: Iterable[date]) -> list[dict[str, Any]]:
+    """The groups of the days ``wanted``, also of those without a call."""
+    found = {group["day"]: group for group in groups}
     return [found.get(day, {"day": day, **NOTHING}) for day in wanted]
 
 
@@ -76,10 +83,6 @@ def name_keys(groups: Sequence[dict[str, Any]], customer: Customer) -> None:
     for group in groups:
         group["key_name"] = names.get(group["key_id"])
         group["key_id"] = group["key_id"] or None
-
-
-def _sums() -> dict[str, Sum]:
-    return {name: Sum(name) for name in SUMS}
 
 
 @dataclass(frozen=True, slots=True)

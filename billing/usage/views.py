@@ -153,9 +153,9 @@ class UsageSummaryView(ReadView, GenericAPIView[UsageDay]):
         days = reports.usage_days(customer, first, end, mode=wanted["mode"], **narrowing(wanted))
         by, pages = wanted["groupBy"], self.paginator
         assert isinstance(pages, SummaryPagination), "that is its class"
-        period = reports.all_days(first, end)
-        found = pages.paginate_queryset(period if by == reports.DAY else reports.grouped(days, by), request, self)
-        groups = reports.by_day(days, found) if by == reports.DAY else found
+        found = reports.grouped(days, by)
+        every = reports.every_day(found, reports.all_days(first, end)) if by == reports.DAY else found
+        groups = pages.paginate_queryset(every, request, self)
         if by == reports.KEY:
             reports.name_keys(groups, customer)
         body = {
@@ -164,7 +164,7 @@ class UsageSummaryView(ReadView, GenericAPIView[UsageDay]):
             "to": end,
             "currency": wanted["currency"],
             "groupBy": by,
-            "totals": reports.totals(days),
+            "totals": reports.added_up(found),
             "groups": groups,
             "pagination": pages.numbers(),
         }

@@ -240,12 +240,46 @@ def test_positions_are_found_among_entries_of_one_instant(customer_account: Acco
     assert history.positions(factories.account(), [START]) == [0]
 
 
-def test_both_ways_of_summing_up_agree(account: Account):
-    for _ in range(6):
-        factories.usage(account)
-    from_the_first = {sequence: dict(history._sums(account, 0, sequence)) for sequence in range(8)}
+def test_what_was_left_of_several_grants_in_use_is_what_their_entries_sum_up_to(customer_account: Account):
+    later = factories.grant(customer_account, "20", now=START, expires_at=START + 90 * HOUR)
+    factories.usage(customer_account)
+    first = factories.grant(customer_account, "10", now=START, expires_at=START + 50 * HOUR)
+    for _ in range(3):
+        factories.usage(customer_account)
+    factories.grant(customer_account, "5", now=START)
+    reversals.void_grant(grant=first, actor="system", memo="Mistake.", now=START + HOUR)
+    for _ in range(3):
+        factories.usage(customer_account)
 
-    assert {sequence: history._left(account, sequence) for sequence in range(8)} == from_the_first
+    entries = list(LedgerEntry.objects.filter(account=customer_account).order_by("sequence"))
+    begun = {entry.grant_id for entry in entries if entry.kind == LedgerEntry.Kind.USAGE}
+    assert begun == {later.pk, first.pk}
+    for sequence in range(len(entries) + 1):
+        summed: dict[int, int] = {}
+        for entry in entries[:sequence]:
+            summed[entry.grant_id] = summed.get(entry.grant_id, 0) + entry.amount
+        assert history._left(customer_account, sequence) == {grant: left for grant, left in summed.items() if left}
+
+
+def test_a_hold_that_lasted_and_one_that_has_just_begun_were_both_pending(customer_account: Account):
+    factories.grant(customer_account, "20", now=START)
+    long, short, last = (services.new_hold_id() for _ in range(3))
+    for hold_id, begun_at in ((long, START), (short, START + 4 * HOUR), (last, START + 5 * HOUR)):
+        request = HoldRequest(hold_id, customer_account.pk, None, 10, START + 99 * HOUR)
+        services.place_holds([request], now=begun_at)
+        if hold_id == short:
+            services.release_holds([short], now=START + 4 * HOUR + timedelta(minutes=59))
+    services.release_holds([long], now=START + 9 * HOUR)
+
+    def pending(at: datetime, most: int = 9) -> list[str]:
+        return [hold.pk.hex for hold in history.holds_at(customer_account, at, most=most)]
+
+    assert pending(START + 4 * HOUR + timedelta(minutes=30)) == [long, short]
+    assert pending(START + 4 * HOUR + timedelta(minutes=30), most=1) == [long]
+    assert pending(START + 5 * HOUR) == [long, last]
+    assert pending(START + 9 * HOUR) == [last]
+    assert pending(START - HOUR) == []
+    assert history.account_at(customer_account, START + 5 * HOUR).held == 20
 
 
 def test_every_kind_of_entry_has_its_counter_account():
