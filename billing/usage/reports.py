@@ -50,7 +50,7 @@ def totals(days: QuerySet[UsageDay]) -> dict[str, int]:
 
 
 def grouped(days: QuerySet[UsageDay], by: str) -> list[dict[str, Any]]:
-    """The sums for each day, feature, model or key id: days in their order, else the dearest first, then the busiest."""
+    """The sums for each day, in order, or each feature, model or key id, the dearest first, then the busiest."""
     column = GROUPS[by]
     order = ["day"] if by == DAY else ["-charged", "-calls", column]
     return list(days.values(column).annotate(**{name: Sum(name) for name in SUMS}).order_by(*order))

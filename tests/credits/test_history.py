@@ -241,15 +241,17 @@ def test_positions_are_found_among_entries_of_one_instant(customer_account: Acco
 
 
 def test_what_was_left_of_several_grants_in_use_is_what_their_entries_sum_up_to(customer_account: Account):
+    def spend(times: int) -> None:
+        for _ in range(times):
+            factories.usage(customer_account, created_at=START + HOUR)
+
     later = factories.grant(customer_account, "20", now=START, expires_at=START + 90 * HOUR)
-    factories.usage(customer_account)
-    first = factories.grant(customer_account, "10", now=START, expires_at=START + 50 * HOUR)
-    for _ in range(3):
-        factories.usage(customer_account)
-    factories.grant(customer_account, "5", now=START)
-    reversals.void_grant(grant=first, actor="system", memo="Mistake.", now=START + HOUR)
-    for _ in range(3):
-        factories.usage(customer_account)
+    spend(1)
+    first = factories.grant(customer_account, "10", now=START + HOUR, expires_at=START + 50 * HOUR)
+    spend(3)
+    factories.grant(customer_account, "5", now=START + HOUR)
+    reversals.void_grant(grant=first, actor="system", memo="Mistake.", now=START + 2 * HOUR)
+    factories.usage(customer_account, created_at=START + 3 * HOUR)
 
     entries = list(LedgerEntry.objects.filter(account=customer_account).order_by("sequence"))
     begun = {entry.grant_id for entry in entries if entry.kind == LedgerEntry.Kind.USAGE}
