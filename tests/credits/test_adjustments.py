@@ -1,6 +1,7 @@
 """Balances that administrators correct and grants that they give: movements of the ledger, each once."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.utils import timezone
@@ -10,7 +11,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import AuditEntry, User
 from credits import services
-from credits.administration.adjustments.services import change_to
+from credits.administration.adjustments.services import adjust, change_to
 from credits.amounts import credits
 from credits.books import HoldRequest
 from credits.models import Account, Grant, LedgerEntry
@@ -18,6 +19,7 @@ from credits.reversals import reverse
 from tests import factories
 from tests.accounts.people import team_of
 from tests.administration import ask, fields_of, refusals
+from tests.racing import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -178,6 +180,21 @@ def test_who_was_never_given_anything_has_no_account(administrator: APIClient, u
     assert administrator.get(url).json()["error"] == "account_not_found"
     assert Account.objects.count() == 0
     assert ask(administrator, "PUT", url, GIFT).json()["creditsRemaining"] == 50
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_balance_that_many_set_at_once_is_what_they_set_it_to() -> None:
+    account, now = factories.account(balance="30"), timezone.now()
+
+    def set_to_100(number: int) -> int:
+        terms = {"reference": f"r{number}", "reason": "x", "actor": "user:1", "now": now}
+        return adjust(account, available=credits(100), **terms)
+
+    changes = at_once(*(partial(set_to_100, number) for number in range(5)))
+
+    account.refresh_from_db()
+    assert sorted(changes) == [0, 0, 0, 0, credits(70)]
+    assert account.balance == credits(100)
 
 
 # Grants
