@@ -11,6 +11,7 @@ from credits.amounts import credits
 from credits.books import HoldRequest
 from credits.errors import HoldIsOver, HoldNotFound, InsufficientCredits
 from credits.models import Account, Hold
+from tests import factories
 
 HOUR = timedelta(hours=1)
 
@@ -105,6 +106,7 @@ def test_hold_whose_time_is_over_is_given_back_and_can_still_be_settled_as_far_a
     assert given_back == (100, 0)
     assert (late.settled, late.shortfall) == (credits(30), credits(30))
     assert state(account) == (70, 70)
+    assert Hold.objects.get(pk=hold).resolved_at == now + HOUR
 
 
 def test_hold_whose_time_is_not_over_is_not_given_back(account, session, now):
@@ -168,3 +170,22 @@ def test_what_was_drawn_from_a_session_is_no_session(account, session, now):
 
     with pytest.raises(HoldNotFound):
         place(account, now, 10, parent=call)
+
+
+@pytest.mark.parametrize(
+    ("used", "left"), [(10, [(10, 30), (0, 20)]), (35, [(35, 5), (0, 20)]), (50, [(40, 0), (10, 10)])]
+)
+def test_session_gets_back_what_the_call_drew_last(customer, now, used, left):
+    """The session has 40 of one grant and 20 of another; the call drew all of it. ``left`` is (spent, held) of each."""
+    account = services.account_of(customer)
+    grants = [factories.grant(account, amount) for amount in ("40", "30")]
+    session = place(account, now, 60)
+    call = place(account, now, 60, parent=session)
+
+    settle(call, used, now)
+
+    for grant, (spent, held) in zip(grants, left, strict=True):
+        grant.refresh_from_db()
+        assert (grant.amount - grant.remaining, grant.held) == (credits(spent), credits(held))
+    assert lent(session) == used
+    assert place(account, now, 60 - used, parent=session)

@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 KNOWN = ROOT / "build/mutation"
 EXCUSES = Path(__file__).parent / "survivors.toml"
 
-#: Seconds of CPU that tests may spend on one mistake; what lives on then is counted as alive.
-BUDGET = 10.0
 GOAL = 95
 #: After so many quick tests come those that find much.
 QUICK = 25
@@ -39,9 +37,10 @@ MODULES = sorted(
 class Trial:
     """One run over ``modules``."""
 
-    def __init__(self, modules: Sequence[str], *, minutes: float, jobs: int) -> None:
+    def __init__(self, modules: Sequence[str], *, minutes: float, jobs: int, budget: float) -> None:
         self._until = time.monotonic() + 60 * minutes
         self._jobs = jobs
+        self._budget = budget
         self.mutants = {mutant.key: mutant for module in modules or MODULES for mutant in mutants_of(module)}
         self._tests: dict[str, dict[str, Any]] = _read("tests.json")
         self._results: dict[str, dict[str, Any]] = _read("results.json")
@@ -159,7 +158,7 @@ class Trial:
         names: list[str] = []
         spent = 0.0
         for test in order:
-            if spent + running[test][0] <= BUDGET:
+            if spent + running[test][0] <= self._budget:
                 names.append(test)
                 spent += running[test][0]
         digest = hashlib.sha256(repr(sorted((test, running[test][2]) for test in names)).encode())
