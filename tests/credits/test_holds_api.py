@@ -5,6 +5,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -128,10 +129,30 @@ def test_hold_tells_what_its_calls_came_to(api: APIClient, account: Account):
 
 
 def test_nothing_is_free_of_a_hold_whose_time_is_over(api: APIClient, account: Account):
-    hold = place(api)
-    Hold.objects.update(expires_at=timezone.now())
+    hold = place(api, "5")
+    end = Hold.objects.get().expires_at
 
-    assert api.get(f"{HOLDS}/{hold['id']}").json()["free"] == "0"
+    for instant, free in ((end - timedelta.resolution, "5"), (end, "0")):
+        with time_machine.travel(instant, tick=False):
+            assert api.get(f"{HOLDS}/{hold['id']}").json()["free"] == free
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("settle", {}, "body.amount"),
+        ("settle", {"amount": "x"}, "body.amount"),
+        ("settle", {"amount": "1", "surprise": 1}, "body"),
+        ("release", {"surprise": 1}, "body"),
+    ],
+)
+def test_what_ends_no_hold_is_named(api: APIClient, account: Account, path: str, body: dict[str, Any], field: str):
+    hold = place(api)
+
+    response = post(api, f"{HOLDS}/{hold['id']}/{path}", body)
+
+    assert (response.status_code, [fault["field"] for fault in response.json()["details"]]) == (400, [field])
+    assert Hold.objects.get().status == "PENDING"
 
 
 def test_release_gives_back_what_is_left_and_running_calls_keep_their_parts(api: APIClient, account: Account):

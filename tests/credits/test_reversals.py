@@ -91,8 +91,9 @@ def test_partial_refunds_count_all_told(bought, now):
     refund(bought, now, 30, after=1)
     refund(bought, now, 30, after=1)
     refund(bought, now, 50, after=2)
-    refund(bought, now, 30, after=1)
+    older = refund(bought, now, 30, after=1)
 
+    assert older.asked == credits(50)
     assert state(bought) == (50, 0, 0)
     assert kinds(bought)[1:] == [("REFUND", -30), ("REFUND", -20)]
 

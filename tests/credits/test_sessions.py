@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
+from django.utils import timezone
 
 import credits as bank
 from accounts.models import Customer
@@ -125,6 +127,30 @@ def test_work_that_succeeds_is_paid_and_work_that_fails_is_free(account):
         raise RuntimeError
 
     assert state(account) == (93, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_work_is_told_what_came_of_its_hold_and_the_hold_says_what_for_and_until_when(account):
+    before = timezone.now()
+    with bank.hold(account.customer, "5", reason="rendering", lifetime=HOUR) as settled:
+        kept = Hold.objects.get(pk=settled.id)
+        assert settled.settle(credits(2)) == settled.resolution
+    with bank.hold(account.customer, "5", reason="rendering") as released:
+        assert released.release() == released.resolution
+
+    assert (settled.resolution.settled, released.resolution.settled) == (credits(2), 0)
+    assert kept.context == {"reason": "rendering"}
+    assert before + HOUR <= kept.expires_at <= timezone.now() + HOUR
+
+
+@pytest.mark.django_db(transaction=True)
+def test_work_does_not_begin_inside_a_transaction_that_could_undo_its_hold(account):
+    with (
+        pytest.raises(RuntimeError, match="durable"),
+        transaction.atomic(),
+        bank.hold(account.customer, "5", reason="rendering"),
+    ):
+        pytest.fail("the work has begun")
 
 
 @pytest.mark.django_db(transaction=True)

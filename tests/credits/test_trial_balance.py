@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db.models import Sum
@@ -212,6 +213,23 @@ def test_a_wrong_period_is_named(administrator: APIClient, asked, field):
 
     assert response.status_code == 400
     assert [detail["field"] for detail in response.json()["details"]] == [field]
+
+
+def test_the_longest_period_is_one(administrator: APIClient, account: Account):
+    asked = {"from": "2000-01-01", "to": "9999-12-30"}
+
+    body = administrator.get(URL, asked).json()
+
+    assert {name: body[name] for name in asked} == asked
+    assert (body["opening"], body["closing"]) == ("0", "70")
+
+
+@pytest.mark.parametrize(
+    ("end", "start"), [("2026-03-01", "2026-02-28"), ("2026-03-02", "2026-03-01"), ("9999-12-30", "2026-03-01")]
+)
+def test_a_period_without_its_begin_is_of_this_month_or_of_the_day_before(administrator: APIClient, end, start):
+    with time_machine.travel(datetime(2026, 3, 31, 12, tzinfo=UTC), tick=False):
+        assert administrator.get(URL, {"to": end}).json()["from"] == start
 
 
 def test_without_a_period_it_is_this_month(administrator: APIClient, account: Account, now: datetime):

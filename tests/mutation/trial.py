@@ -21,9 +21,26 @@ KNOWN = ROOT / "build/mutation"
 EXCUSES = Path(__file__).parent / "survivors.toml"
 
 GOAL = 95
-#: After so many quick tests come those that find much.
-QUICK = 25
-STRONG = ("tests/simulation", "tests/credits/test_ledger_model.py")
+#: What is meant to test a module, besides the tests of its name; these run before others that happen to.
+PROOFS = ("tests/billing/test_check_ledger.py", "tests/credits/test_seals.py")
+MOVEMENTS = (
+    "tests/credits/test_services.py",
+    "tests/credits/test_sessions.py",
+    "tests/credits/test_reversals.py",
+    "tests/simulation",
+)
+NEAR = {
+    "credits/audit.py": PROOFS,
+    "credits/chains.py": PROOFS,
+    "credits/books.py": MOVEMENTS,
+    "credits/ledger.py": MOVEMENTS,
+    "credits/rows.py": MOVEMENTS,
+    "credits/tables.py": MOVEMENTS,
+    "credits/holding.py": MOVEMENTS,
+    "credits/balances.py": ("tests/credits/test_views.py",),
+    "credits/explanation.py": ("tests/billing/test_explaining.py",),
+    "credits/console.py": ("tests/credits/test_commands.py", "tests/billing/test_explaining.py"),
+}
 #: As often as each so many mistakes, their tests run without one, and must pass.
 CONTROLS = 50
 
@@ -96,6 +113,7 @@ class Trial:
         seconds = {name: test["seconds"] for file in self._tests.values() for name, test in file["tests"].items()}
         plans: dict[str, tuple[list[str], str]] = {}
         waiting = {mutant.key: mutant for mutant in self.waiting()}
+        found: dict[str, dict[str, Any]] = {}
 
         def begin(key: str) -> Child | None:
             plans[key] = names, _ = self._plan(waiting[key])
@@ -116,7 +134,7 @@ class Trial:
             by = (KNOWN / key).read_text() if (KNOWN / key).exists() else None
             (KNOWN / key).unlink(missing_ok=True)
             verdict = {None: "lives", PASSED: "lives", FAILED: "killed", BROKEN: "not tried"}.get(status, "stopped")
-            self._results[key] = {
+            found[key] = self._results[key] = {
                 "module": mutant.module,
                 "function": f"{mutant.module}:{mutant.function}",
                 "change": mutant.change,
@@ -129,9 +147,9 @@ class Trial:
             self._learn(f"{mutant.module}:{mutant.function}", by)
             if verdict in ("lives", "not tried"):
                 print(f"{verdict}: {mutant.module}:{mutant.line} {mutant.function}: {mutant.change}", flush=True)
-            if len(self._results) % 50 == 0:
-                _write("results.json", self._results)
-        _write("results.json", self._results)
+            if len(found) % 50 == 0:
+                _write("results.json", _read("results.json") | found)
+        _write("results.json", _read("results.json") | found)
 
     def _control(self, warm_tests: warm.Warm, names: Sequence[str], seconds: dict[str, float]) -> None:
         """The same tests where nothing is mistaken."""
@@ -143,7 +161,11 @@ class Trial:
             )
 
     def _plan(self, mutant: Mutant) -> tuple[list[str], str]:
-        """The tests to run, those that found much in this function first, then the quickest; and their digest."""
+        """
+        The tests to run, and a digest of all that could be.
+
+        First come those that found much in this function, then those near, then the quickest.
+        """
         name = f"{mutant.module}:{mutant.function}"
         running = {
             test: (about["seconds"], mutant.offset in about["lines"][name], file["digest"])
@@ -153,15 +175,16 @@ class Trial:
         }
         chosen = {test for test, (_, runs_line, _) in running.items() if runs_line} or set(running)
         count = Counter(self._killers[name])
-        quick = sorted(chosen, key=lambda test: (-count[test], running[test][0], test))
-        order = sorted(quick, key=lambda test: (test not in quick[:QUICK], not test.startswith(STRONG)))
+        near = (f"tests/credits/test_{Path(mutant.module).stem}.py", *NEAR.get(mutant.module, ()))
+        order = sorted(chosen, key=lambda test: (-count[test], not test.startswith(near), running[test][0], test))
         names: list[str] = []
         spent = 0.0
         for test in order:
             if spent + running[test][0] <= self._budget:
                 names.append(test)
                 spent += running[test][0]
-        digest = hashlib.sha256(repr(sorted((test, running[test][2]) for test in names)).encode())
+        could = self._budget, near, sorted((test, running[test][2]) for test in chosen)
+        digest = hashlib.sha256(repr(could).encode())
         return names, digest.hexdigest()[:16]
 
     def _learn(self, function: str, killer: str | None) -> None:
