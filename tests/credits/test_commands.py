@@ -11,7 +11,7 @@ from accounts.models import Customer
 from credits import services
 from credits.amounts import credits
 from credits.books import HoldRequest
-from credits.models import Account, Grant, LedgerEntry
+from credits.models import Account, Grant, Hold, LedgerEntry
 from tests import factories
 from tests.racing import at_once, raised
 
@@ -54,6 +54,18 @@ def test_balance_is_adjusted(shell: Shell, account: Account, amount: str, balanc
     assert (entry.actor, entry.memo) == ("command:adjust_credits", "Sorry.")
     assert f"adjustment:{account.pk}:T-1" in (entry.reference, entry.grant.source)
     assert entry.balance_after == sums(account)[0]
+
+
+def test_correction_of_several_grants_is_told_as_one(shell: Shell, account: Account):
+    factories.grant(account, "20")
+
+    assert shell("adjust_credits", account.customer_id, "-110", *WHY) == [f"{account} went from 120 to 10."]
+
+
+def test_id_of_a_customer_goes_before_what_another_system_calls_somebody_else(shell: Shell, account: Account):
+    factories.TeamFactory.create(external_id=str(account.customer_id))
+
+    assert shell("adjust_credits", account.customer_id, "5", *WHY) == [f"{account} went from 100 to 105."]
 
 
 @pytest.mark.parametrize("amount", ["5", "-5"])
@@ -209,6 +221,50 @@ def test_dry_run_says_what_is_due_and_books_nothing(shell: Shell, due: Account):
         f"Grant {missed} of {due} takes effect.",
     ]
     assert sums(due) == before
+
+
+@pytest.fixture
+def sessions(account: Account, now: datetime) -> list[Hold]:
+    """Of 5 with 2 lent to a call, and of 4, both over; of 3, not over yet; and of 1, which is looked into instead."""
+    past = now - 2 * HOUR
+    terms = [(5, past + HOUR, "RELEASE"), (4, past + HOUR, "RELEASE"), (3, now + HOUR, "RELEASE"), (1, past, "RESOLVE")]
+    requests = [
+        HoldRequest(services.new_hold_id(), account.pk, None, credits(whole), expires_at, lapse=lapse)
+        for whole, expires_at, lapse in terms
+    ]
+    placed = services.place_holds(requests, now=past - HOUR)
+    call = HoldRequest(
+        services.new_hold_id(), account.pk, None, credits(2), now + HOUR, parent_id=requests[0].id, lapse="RESOLVE"
+    )
+    services.place_holds([call], now=past)
+    return placed
+
+
+def test_holds_whose_time_is_over_are_given_back(shell: Shell, account: Account, sessions: list[Hold]):
+    said = shell("expire_credits")
+
+    assert said == ["0 entries in 0 accounts, 2 holds given back."]
+    assert [Hold.objects.get(pk=hold.pk).status for hold in sessions] == ["EXPIRED", "EXPIRED", "PENDING", "PENDING"]
+    assert sums(account) == (credits(100), credits(2 + 3 + 1))
+
+
+def test_dry_run_says_which_holds_would_be_given_back(shell: Shell, account: Account, sessions: list[Hold]):
+    said = shell("expire_credits", "--dry-run")
+
+    assert sorted(said) == sorted(
+        f"Hold {hold.pk} of {account} gives {free} back." for hold, free in zip(sessions[:2], "34", strict=True)
+    )
+    assert sums(account) == (credits(100), credits(13))
+
+
+def test_holds_are_given_back_a_hundred_at_a_time(shell: Shell, account: Account, now: datetime):
+    past = now - 2 * HOUR
+    requests = [HoldRequest(services.new_hold_id(), account.pk, None, 1, now - HOUR) for _ in range(101)]
+    services.place_holds(requests, now=past)
+
+    assert shell("expire_credits")[-1] == "0 entries in 0 accounts, 101 holds given back."
+    assert sums(account) == (credits(100), 0)
+    assert set(Hold.objects.values_list("status", flat=True)) == {"EXPIRED"}
 
 
 @pytest.mark.django_db

@@ -283,10 +283,36 @@ def test_the_command_says_the_same(administrator: APIClient, account: Account):
 
     assert json.loads(as_json.getvalue()) == administrator.get(URL, PERIOD).json()
     assert as_csv.getvalue() == administrator.get(f"{URL}.csv", PERIOD).getvalue().decode()
-    assert "closing liability" in as_text.getvalue()
-    assert as_text.getvalue().split()[-1] == "70"
+    first, empty, opening, *_, closing = as_text.getvalue().splitlines()
+    assert first == "credits from 2026-03-01 up to, not including, 2026-03-07"
+    assert (empty, opening.split(), closing.split()) == (
+        "",
+        ["opening", "liability", "0"],
+        ["closing", "liability", "70"],
+    )
+    assert "USAGE (revenue) -30 2 entries" in " ".join(as_text.getvalue().split())
     with pytest.raises(CommandError, match="must be earlier"):
         call_command("trial_balance", "--from", "2026-03-07", "--to", "2026-03-07")
+
+
+@pytest.mark.parametrize(
+    ("today", "asked", "period"),
+    [
+        (31, [], ("2026-03-01", "2026-04-01")),
+        (1, [], ("2026-03-01", "2026-03-02")),
+        (31, ["--to", "2026-03-01"], ("2026-02-28", "2026-03-01")),
+        (31, ["--to", "2026-03-02"], ("2026-03-01", "2026-03-02")),
+        (31, ["--from", "2026-02-01"], ("2026-02-01", "2026-04-01")),
+    ],
+)
+def test_the_command_shows_this_month_up_to_today_unless_told_otherwise(today, asked, period):
+    said = io.StringIO()
+
+    with time_machine.travel(datetime(2026, 3, today, 12, tzinfo=UTC), tick=False):
+        call_command("trial_balance", *asked, "--json", stdout=said)
+
+    balance = json.loads(said.getvalue())
+    assert (balance["from"], balance["to"]) == period
 
 
 def test_the_admin_shows_it(client, account: Account):

@@ -42,7 +42,7 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "filter": "exclude", "exclude": "filter"}
 #: A text that decides something is one word; what is said to people has spaces.
 WORD = re.compile(r"\S*")
-SAID = {"help", "help_text", "label", "description", "verbose_name", "title", "style_func"}
+SAID = {"help", "help_text", "label", "description", "verbose_name", "title", "metavar"}
 #: What only PostgreSQL runs. The tests run on it as well, but this proof does not.
 POSTGRESQL = {
     ("credits/rows.py", name) for name in ("_execute_on_postgresql", "_prepared", "_checked", "_numbered", "_joined")
