@@ -260,9 +260,10 @@ def _fixed(offers: Sequence[Offer], quantity: int, available: Mapping[int, int])
 
 
 def _dearest(offer: Offer, quantity: int, demand: Demand, rates: Rates, tokens: int) -> Decision:
+    """Hold the most that any model costs, within the limits that any of them needs: one of them answers."""
     quotes = [(terms, quote(terms, quantity, demand, rates, tokens)) for terms in offer.terms]
     terms, most = max(quotes, key=lambda each: each[1].amount)
-    return Decision(offer, terms, most.amount, most.limits)
+    return Decision(offer, terms, most.amount, next((each.limits for _, each in quotes if each.limits), None))
 
 
 def _affordable(offer: Offer, quantity: int, demand: Demand, rates: Rates, available: int) -> int:

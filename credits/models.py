@@ -5,7 +5,7 @@ Every amount is in units of 10⁻⁷ (``credits.amounts``). Every rule that can 
 in SQL is said here too, so that the database refuses what the code should never ask.
 """
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
@@ -60,13 +60,6 @@ class Account(models.Model):
         return self.balance - self.held
 
 
-class GrantQuerySet(models.QuerySet["Grant"]):
-    def live_of(self, account: Account) -> Self:
-        """What is left in ``account``, in burn order (``credits.ledger.burn_order``)."""
-        left = self.filter(account=account, remaining__gt=0)
-        return left.order_by("priority", F("expires_at").asc(nulls_last=True), "pk")
-
-
 class Grant(models.Model):
     """An immutable allocation into an account. What is left of it is its lot."""
 
@@ -94,8 +87,6 @@ class Grant(models.Model):
     memo = models.CharField(max_length=500, blank=True)
     actor = models.CharField(max_length=100, help_text="Who gave it: user:…, key:…, system.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    objects = GrantQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

@@ -326,6 +326,27 @@ def test_dearest_of_several_prices_is_held_and_the_shortest_answer_that_any_allo
     assert (allowed.terms, allowed.amount, allowed.limits.max_tokens) == (AT_COST, 307 + 100 * 5, 100)
 
 
+def test_answer_is_shortened_beside_a_fixed_price_that_takes_all_there_is():
+    decision = several(AT_COST, Terms(1, "FIXED", 650), available=650)
+
+    assert (decision.amount, decision.limits.max_tokens) == (650, 68)
+
+
+def test_refusal_tells_what_the_first_account_lacks():
+    with pytest.raises(InsufficientCredits) as refusal:
+        metered({1: 100, 2: 200})
+
+    assert refusal.value.extra["available"] == number(100)
+
+
+def test_free_answer_that_cannot_be_limited_needs_no_account():
+    free = Rates(prompt=0, completion=0, input=0, output=0, request=0, image=0, context=1000, longest=500)
+    offer = Offer("credits", 1, (AT_COST,))
+
+    demand = replace(DEMAND, can_be_limited=False)
+    assert afford([offer], quantity=1, available={}, demand=demand, rates=free).amount == 0
+
+
 def test_no_answer_is_affordable_where_a_fixed_price_among_several_is_not():
     with pytest.raises(InsufficientCredits) as refusal:
         several(AT_COST, Terms(1, "FIXED", 700), available=650)

@@ -45,3 +45,15 @@ def test_grant_that_takes_effect_pays_first_what_is_owed(now: datetime):
     factories.grant(account, "100", now=now, effective_at=now + 2 * HOUR)
 
     assert [sums(account, now + hours * HOUR) for hours in range(3)] == [(0, 0, 30), (0, 0, 10), (90, 90, 0)]
+
+
+def test_last_unit_expires_as_well_and_nothing_has_changed_it_but_the_clock(now: datetime):
+    account = factories.account()
+    factories.grant(account, "0.0000001", now=now, expires_at=now + HOUR)
+
+    before, after = (
+        balance_at(customer=account.customer, currency=Currency.CREDITS, now=instant) for instant in (now, now + HOUR)
+    )
+
+    assert (before.balance, before.changed_at) == (1, before.updated_at)
+    assert (after.balance, after.changed_at) == (0, None)

@@ -224,7 +224,7 @@ def test_dry_run_says_what_is_due_and_books_nothing(shell: Shell, due: Account):
 
 
 @pytest.fixture
-def sessions(account: Account, now: datetime) -> list[Hold]:
+def sessions(account: Account, now: datetime):
     """Of 5 with 2 lent to a call, and of 4, both over; of 3, not over yet; and of 1, which is looked into instead."""
     past = now - 2 * HOUR
     terms = [(5, past + HOUR, "RELEASE"), (4, past + HOUR, "RELEASE"), (3, now + HOUR, "RELEASE"), (1, past, "RESOLVE")]
@@ -240,7 +240,7 @@ def sessions(account: Account, now: datetime) -> list[Hold]:
     return placed
 
 
-def test_holds_whose_time_is_over_are_given_back(shell: Shell, account: Account, sessions: list[Hold]):
+def test_holds_whose_time_is_over_are_given_back(shell: Shell, account: Account, sessions):
     said = shell("expire_credits")
 
     assert said == ["0 entries in 0 accounts, 2 holds given back."]
@@ -248,7 +248,7 @@ def test_holds_whose_time_is_over_are_given_back(shell: Shell, account: Account,
     assert sums(account) == (credits(100), credits(2 + 3 + 1))
 
 
-def test_dry_run_says_which_holds_would_be_given_back(shell: Shell, account: Account, sessions: list[Hold]):
+def test_dry_run_says_which_holds_would_be_given_back(shell: Shell, account: Account, sessions):
     said = shell("expire_credits", "--dry-run")
 
     assert sorted(said) == sorted(

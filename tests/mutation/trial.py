@@ -99,7 +99,7 @@ class Trial:
                 continue
             self._tests[path] = {"digest": digests[path], "tests": json.loads((KNOWN / _slug(path)).read_text())}
             (KNOWN / _slug(path)).unlink()
-            _write("tests.json", self._tests)
+            _write("tests.json", _read("tests.json") | {path: self._tests[path]})
 
     # Mistakes.
 
