@@ -38,7 +38,7 @@ def test_grants_of_one_size_each_count_until_they_expire(now: datetime):
 def test_grant_that_takes_effect_pays_first_what_is_owed(now: datetime):
     account = factories.account()
     factories.grant(account, "30", now=now, source="pack:1")
-    why = {"account": account, "actor": "system", "now": now}
+    why = {"account": account, "actor": "system", "memo": "A test.", "now": now}
     services.debit(amount=credits(30), kind="ADJUSTMENT", reference="a", **why)
     reverse(source="pack:1", key="re_1", kind="REFUND", asked=credits(30), as_of=now, **why)
     factories.grant(account, "20", now=now, effective_at=now + HOUR)
