@@ -16,6 +16,7 @@ from accounts.errors import PrepaidError
 NO_RETRY = {"x-should-retry": "false"}
 MAX_RETRY_AFTER_SECONDS = 300
 MAX_MESSAGE_LENGTH = 500
+KEY = re.compile(r"\b(?:sk|rk|pk)[-_][\w-]{8,}")
 UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
 
 
@@ -130,6 +131,10 @@ def retry_after(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def clean(text: str) -> str:
-    """Return ``text`` on one line, without control and direction characters, of at most 500 characters."""
-    text = UNPRINTABLE.sub(" ", text).strip()
+    """
+    Return ``text`` on one line, without control and direction characters, of at most 500 characters.
+
+    Keys are blanked out: a provider may quote ours.
+    """
+    text = KEY.sub("[secret]", UNPRINTABLE.sub(" ", text)).strip()
     return text if len(text) <= MAX_MESSAGE_LENGTH else text[: MAX_MESSAGE_LENGTH - 1] + "…"

@@ -1,22 +1,28 @@
 """No way from one customer to another: every route × everybody who could ask, and nothing that they could learn."""
 
+import hmac
 import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from django.views.generic import RedirectView
 from pytest_django import Settings
 from starlette.routing import Route
 
+from accounts import keys
+from accounts.models import ApiKey
 from ai import gateway
+from tests import factories
 from tests.walls.doors import DOORS, GATEWAY_DOORS, Door, expected
 from tests.walls.world import CALLERS, NOBODYS, REQUEST_ID, Caller, Side, World, build, sign_in_switched_on, undone
 
@@ -157,6 +163,25 @@ def test_a_customer_that_is_anothers_is_what_nobody_has(world: World) -> None:
         theirs = naming(world.ours.team.pk)
         assert theirs == naming(2**59)
         assert theirs[0] == 404
+
+
+def test_a_key_that_nobody_has_is_told_nothing_of_those_that_somebody_has(world: World) -> None:
+    """Unknown, nearly right, revoked, expired: one answer, and the same work."""
+    nearly = world.ours.key_text[: -keys.CHECKSUM_LENGTH - 4] + "0000"
+    texts = [factories.UNKNOWN_KEY, nearly + keys.checksum(nearly), world.keys["read"], world.keys["ai"]]
+    ours = ApiKey.objects.filter(customer=world.ours.team)
+    ours.filter(scopes="read").update(revoked_at=timezone.now(), revoked_by="system")
+    ours.filter(scopes="ai").update(expires_at=timezone.now())
+
+    def naming(text: str) -> Any:
+        headers = {"x-api-key": text, "x-request-id": REQUEST_ID}
+        with mock.patch.object(hmac, "digest", wraps=hmac.digest) as hashed:
+            answer = learned(lambda: Client().get("/api/credits/me", headers=headers))
+        return *answer, hashed.call_count
+
+    answers = [naming(text) for text in texts]
+    assert answers == [answers[0]] * len(texts)
+    assert (answers[0][0], answers[0][-1]) == (401, 1)
 
 
 @pytest.mark.parametrize(
