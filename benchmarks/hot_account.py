@@ -3,10 +3,14 @@ Holds and settlements a second on one account, and on many: ``make bench-hot``, 
 
 A process has ``CLIENTS`` tasks that hold and settle one after the other, through group commit. It
 is run alone and beside a second one, with ``synchronous_commit`` on. Deadlocks are PostgreSQL's own count.
+
+What an operation costs in CPU is the kernel's account: the process that asks and all of PostgreSQL. Their
+sum says how many operations a core is good for, and so what the limit is where neither disk nor lock is waited for.
 """
 
 import asyncio
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -16,6 +20,8 @@ from typing import Any
 
 import django
 import psycopg
+
+from benchmarks import kernel
 
 CLIENTS = 128
 SECONDS = 5.0
@@ -29,9 +35,14 @@ def main() -> None:
         return
     django.setup()
     accounts = _prepare()
-    print("| accounts | processes | holds and settlements/s | deadlocks |\n|--:|--:|--:|--:|")
+    print(
+        "| accounts | processes | holds and settlements/s | CPU µs: Prepaid | PostgreSQL | cores used | deadlocks |\n"
+        "|--:|--:|--:|--:|--:|--:|--:|"
+    )
     for ids, processes in ((accounts[:1], 1), (accounts[:1], 2), (accounts, 2)):
-        print(f"| {len(ids)} | {processes} | {_measured(ids, processes):,.0f} | {_deadlocks()} |", flush=True)
+        rate, prepaid, database, cores = _measured(ids, processes)
+        row = [f"{rate:,.0f}", f"{prepaid:.0f}", f"{database:.0f}", f"{cores:.2f}", _deadlocks()]
+        print(f"| {len(ids)} | {processes} | {' | '.join(map(str, row))} |", flush=True)
 
 
 def _prepare() -> list[int]:
@@ -57,10 +68,30 @@ def _prepare() -> list[int]:
     return [account.pk for account in accounts]
 
 
-def _measured(ids: list[int], processes: int) -> float:
+def _measured(ids: list[int], processes: int) -> tuple[float, float, float, float]:
+    """Return operations a second, microseconds of CPU for each in Prepaid and in PostgreSQL, and the cores in use."""
     command = [sys.executable, "-m", "benchmarks.hot_account", "spend", str(SECONDS), ",".join(map(str, ids))]
+    database = _server_pid()
+    before = kernel.cpu_seconds(database)
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
-    return sum(float(process.communicate()[0]) for process in running)
+    told = [[float(number) for number in process.communicate()[0].split()] for process in running]
+    database_cpu = kernel.cpu_seconds(database) - before
+    done, prepaid_cpu = sum(row[0] for row in told), sum(row[1] for row in told)
+    seconds = statistics.mean(row[2] for row in told)
+    return (
+        done / seconds,
+        prepaid_cpu / done * 1e6,
+        database_cpu / done * 1e6,
+        (prepaid_cpu + database_cpu) / seconds,
+    )
+
+
+def _server_pid() -> int:
+    """PostgreSQL's first process, which all others come from; it has to run on this machine."""
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+        row = connection.execute("SELECT pg_backend_pid()").fetchone()
+        assert row is not None
+        return kernel.parent(int(row[0]))
 
 
 def _deadlocks() -> int:
@@ -72,7 +103,10 @@ def _deadlocks() -> int:
 
 
 async def _spend(ids: list[int], seconds: float) -> None:
-    """Print how many operations a second were acknowledged; a client goes from account to account, each its way."""
+    """
+    Print how many operations were acknowledged, the CPU time and the time that took, in seconds.
+
+    A client goes from account to account, each its way."""
     from django.db import transaction  # noqa: PLC0415 (after django.setup)
     from django.utils import timezone  # noqa: PLC0415
 
@@ -109,10 +143,10 @@ async def _spend(ids: list[int], seconds: float) -> None:
             done += 2
 
     ledger = GroupCommit(commit, capacity=CLIENTS * 2)
-    began = time.monotonic()
+    began, worked = time.monotonic(), time.process_time()
     ends_at = began + seconds
     await asyncio.gather(*(client(number) for number in range(CLIENTS)))
-    print(done / (time.monotonic() - began))
+    print(done, time.process_time() - worked, time.monotonic() - began)
     ledger.close(60)
 
 

@@ -23,6 +23,11 @@ def thread_cpu_seconds(pid: int) -> dict[int, float]:
     }
 
 
+def parent(pid: int) -> int:
+    """The process that started a process."""
+    return _processes()[pid][0]
+
+
 def memory_kib(pid: int) -> int:
     """The memory of a process and its descendants; a page that several share counts a part for each."""
     return sum(_proportional_kib(member) for member in _family(pid, _processes()))

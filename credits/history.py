@@ -72,10 +72,8 @@ def between(account: Account, start: datetime, end: datetime) -> Difference:
 
 def holds_at(account: Account, at: datetime, *, most: int) -> list[Hold]:
     """Return the holds that were pending at ``at``, oldest first, and no more than ``most``."""
-    found: list[Hold] = []
-    for holds in _pending(account, at):
-        found += holds.order_by("created_at", "pk")[: most - len(found)]
-    return found
+    found = [hold for holds in _pending(account, at) for hold in holds.order_by("created_at", "pk")[:most]]
+    return sorted(found, key=lambda hold: (hold.created_at, hold.pk))[:most]
 
 
 def booked_later(account: Account, state: State) -> dict[tuple[int, str], Booked]:
@@ -249,15 +247,16 @@ def _add(sums: dict[int, int], sign: int, rows_: QuerySet[Any], field: str) -> N
         sums[grant_id] = sums.get(grant_id, 0) + sign * amount
 
 
-def _pending(account: Account, at: datetime) -> tuple[QuerySet[Hold], QuerySet[Hold]]:
+def _pending(account: Account, at: datetime) -> list[QuerySet[Hold]]:
     """
-    Return the holds that were pending at ``at``: the older ones, then the younger ones.
+    Return the holds that were pending at ``at``: of the older ones those that still are, the others, and the younger.
 
     Of the millions that were placed before ``at``, few lasted for ``LASTING``: those have an index of their own.
     """
-    pending = account.holds.filter(Q(resolved_at=None) | Q(resolved_at__gt=at), created_at__lte=at)
-    lasting = Q(resolved_at=None) | Q(lasted__gt=LASTING)
-    return (
-        pending.alias(lasted=F("resolved_at") - F("created_at")).filter(lasting, created_at__lte=at - LASTING),
-        pending.filter(created_at__gt=at - LASTING),
-    )
+    placed = account.holds.filter(created_at__lte=at)
+    older = placed.filter(created_at__lte=at - LASTING)
+    return [
+        older.filter(status=Hold.Status.PENDING),
+        older.alias(lasted=F("resolved_at") - F("created_at")).filter(resolved_at__gt=at, lasted__gt=LASTING),
+        placed.filter(Q(resolved_at=None) | Q(resolved_at__gt=at), created_at__gt=at - LASTING),
+    ]

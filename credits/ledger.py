@@ -186,8 +186,12 @@ class Book:
         return self.balance - self.held
 
     def bring_up_to(self, now: datetime) -> None:
-        """Book the grants that have taken effect and expire what is free of those that fell due."""
-        for lot in sorted(self.lots.values(), key=lambda lot: lot.grant_id):
+        """
+        Book the grants that have taken effect, in the order in which they did, and expire what is free of those due.
+
+        Which of them pays what is owed does not depend on when they are booked, then.
+        """
+        for lot in sorted(self.lots.values(), key=lambda lot: (lot.effective_at, lot.grant_id)):
             self._book_if_effective(lot, SYSTEM_EFFECTIVE, now)
             self._expire_if_due(lot, now)
 

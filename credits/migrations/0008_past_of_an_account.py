@@ -13,7 +13,7 @@ from django.db import migrations, models
 #: Subtraction, because adding an hour to an instant depends on the time zone for all that PostgreSQL knows.
 THAT_LASTED = """
 CREATE INDEX hold_that_lasted ON credits_hold (account_id, created_at)
-    WHERE resolved_at IS NULL OR resolved_at - created_at > interval '1 hour'
+    WHERE resolved_at - created_at > interval '1 hour'
 """
 
 

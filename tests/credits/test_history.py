@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Customer
@@ -161,8 +161,22 @@ def explained(account: Account, at: datetime) -> Told:
 any_life = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
+#: Two grants wait for each other's instant while there is a debt: the one that took effect first has paid it.
+TWO_TAKE_EFFECT_UNBOOKED = [
+    ("grant", 5, 1, 0, None),
+    ("grant", 3, 3, 6, None),
+    ("wait", 2),
+    ("grant", 11, 3, 1, None),
+    ("adjust", 5),
+    ("refund", 0, 2),
+    ("wait", 4),
+    ("bring up",),
+]
+
+
 @pytest.mark.proof
 @any_life
+@example(steps=TWO_TAKE_EFFECT_UNBOOKED)
 @given(steps=st.lists(STEPS, min_size=1, max_size=25))
 def test_an_account_is_explained_at_any_instant_as_it_told_itself_then(db, steps):
     life = Life()
