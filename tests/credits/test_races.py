@@ -98,6 +98,7 @@ def test_debits_take_no_more_than_there_is(account: Account, now: datetime):
             amount=credits(30),
             kind=LedgerEntry.Kind.ADJUSTMENT,
             reference=f"r{number}",
+            memo="A correction.",
             actor="system",
             now=now,
         )
