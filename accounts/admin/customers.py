@@ -124,7 +124,7 @@ class CustomerAdmin(NeverDeleted, Page):
             },
         ),
         (
-            "Limits",
+            "Limits (kept, and not enforced yet)",
             {"fields": [("budget", "budget_period"), ("requests_per_minute", "tokens_per_minute", "concurrent_calls")]},
         ),
         ("Known as", {"fields": [(readonly_fields[2], "external_id", "created_at")]}),
