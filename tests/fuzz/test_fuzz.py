@@ -21,7 +21,7 @@ from tests.accounts import tokens
 from tests.accounts.people import join, team_of
 from tests.server import running_prepaid
 from tests.simulator import running_simulator
-from tests.walls.world import CLERK_OWNER, LATER, World, build, sign_in_switched_on
+from tests.walls.world import CLERK_OWNER, LATER, World, build, switch_sign_in_on
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 CASES = int(os.environ.get("CASES", "0"))
@@ -36,7 +36,7 @@ GENERATED = re.compile(r"(\d+) generated")
 @pytest.fixture
 def world(transactional_db: None, settings: Settings) -> World:
     """Somebody who has what most requests need, and cannot lose it: they own another team, and are not deleted."""
-    sign_in_switched_on()
+    switch_sign_in_on(settings)
     world = build()
     factories.grant(world.ours.account, "1000000000")
     join(factories.UserFactory.create(), team_of(world.ours.owner))

@@ -12,7 +12,7 @@ from accounts.models import ApiKey, Customer, User
 from tests.server import running_prepaid
 from tests.simulator import RunningSimulator, running_simulator
 from tests.walls.doors import GATEWAY_DOORS, Door, expected
-from tests.walls.world import CALLERS, NOBODYS, REQUEST_ID, World, build, sign_in_switched_on
+from tests.walls.world import CALLERS, NOBODYS, REQUEST_ID, World, build, switch_sign_in_on
 
 PATIENCE_SECONDS = 20
 
@@ -25,7 +25,7 @@ def simulator() -> Iterator[RunningSimulator]:
 
 @pytest.fixture
 def world(transactional_db: None, settings: Settings) -> World:
-    sign_in_switched_on()
+    switch_sign_in_on(settings)
     return build()
 
 

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from accounts.models import ApiKey
 from tests.walls.doors import DOORS, Door
 from tests.walls.test_walls import area
-from tests.walls.world import World, build, sign_in_switched_on, undone
+from tests.walls.world import World, build, switch_sign_in_on, undone
 
 LIMIT = 1024 * 1024
 BOMB = gzip.compress(b'{"a":"' + b" " * LIMIT * 10 + b'"}')
@@ -91,7 +91,7 @@ def by_area(doors: list[Door]) -> Any:
 
 @pytest.fixture
 def world(db: None, settings: Settings) -> World:
-    sign_in_switched_on()
+    switch_sign_in_on(settings)
     return build()
 
 

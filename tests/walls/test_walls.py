@@ -24,7 +24,7 @@ from accounts.models import ApiKey
 from ai import gateway
 from tests import factories
 from tests.walls.doors import DOORS, GATEWAY_DOORS, Door, expected
-from tests.walls.world import CALLERS, NOBODYS, REQUEST_ID, Caller, Side, World, build, sign_in_switched_on, undone
+from tests.walls.world import CALLERS, NOBODYS, REQUEST_ID, Caller, Side, World, build, switch_sign_in_on, undone
 
 #: HTTP's own: answered by every view, and about nothing.
 ABOUT = {"OPTIONS", "HEAD"}
@@ -33,7 +33,7 @@ WITH_IDS = [door for door in DOORS if door.ids]
 
 @pytest.fixture
 def world(db: None, settings: Settings) -> World:
-    sign_in_switched_on()
+    switch_sign_in_on(settings)
     return build()
 
 

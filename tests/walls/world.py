@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.conf import settings
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts.models import ApiKey, Customer, Invitation, SignUpInvitation, User
 from accounts.roles import Role, Scope
@@ -206,7 +206,7 @@ def undone(action: Callable[[], Any]) -> Any:
         return result
 
 
-def sign_in_switched_on() -> None:
+def switch_sign_in_on(settings: Settings) -> None:
     """Believe the service's and Clerk's tokens."""
     settings.SERVICE_JWT_SECRET = tokens.SERVICE_SECRET
     settings.CLERK_ISSUER, settings.CLERK_AUTHORIZED_PARTIES = tokens.ISSUER, [tokens.PARTY]
