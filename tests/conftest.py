@@ -99,6 +99,13 @@ def administrator(db: None, settings: Settings) -> APIClient:
 
 
 @pytest.fixture
+def one_database() -> None:
+    """For what no database has a say in: told on SQLite, once."""
+    if connection.vendor != "sqlite":
+        pytest.skip("told on SQLite")
+
+
+@pytest.fixture
 def database_url(transactional_db: None) -> str:
     """The test database as a ``DATABASE_URL``, for processes that the test starts."""
     database = connection.settings_dict

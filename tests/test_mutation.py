@@ -11,6 +11,8 @@ from tests.mutation.mutants import mutants_of
 from tests.mutation.swap import FAILED, PASSED, Child, running, swap_in
 from tests.mutation.warm import allow
 
+pytestmark = pytest.mark.usefixtures("one_database")
+
 LEDGER = "credits/ledger.py"
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 BOUND = '''

@@ -158,7 +158,10 @@ def explained(account: Account, at: datetime) -> Told:
     return Told(state.balance, state.held, {pk: lot for pk, lot in lots.items() if lot != (0, 0)})
 
 
-any_life = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+any_life = settings(
+    max_examples=settings.default.max_examples // 5,  # each is explained at every instant of its life
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 #: Two grants wait for each other's instant while there is a debt: the one that took effect first has paid it.

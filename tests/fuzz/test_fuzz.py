@@ -28,7 +28,7 @@ CASES = int(os.environ.get("CASES", "0"))
 #: Signed by others: what a member sends there is worth nothing.
 SIGNED = "^/api/(webhooks/|keys/leaked)"
 #: In ``make test``, the seconds that it has.
-SHORT = ["--phases", "fuzzing,stateful", "--max-examples", "1", "--max-time", "12"]
+SHORT = ["--phases", "fuzzing,stateful", "--max-examples", "1", "--max-time", "25"]
 LONG = ["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "100"]
 GENERATED = re.compile(r"(\d+) generated")
 
@@ -80,6 +80,7 @@ def fuzz(url: str, configuration: Path, *options: str) -> int:
     return int(found[1])
 
 
+@pytest.mark.usefixtures("one_database")
 @pytest.mark.timeout(24 * 3600 if CASES else 120)
 def test_every_answer_is_one_that_is_promised(url: str, configuration: Path) -> None:
     if not CASES:

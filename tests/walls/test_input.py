@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.test import Client
 from django.urls import resolve
 from drf_spectacular.generators import SchemaGenerator
@@ -102,13 +101,6 @@ def client_of(door: Door, world: World) -> Any:
     return CALLERS["administrator" if door.who.administrators else "OWNER"](world)
 
 
-@pytest.fixture
-def once() -> None:
-    """What a parser refuses no database has seen: one of the two is enough."""
-    if connection.vendor != "sqlite":
-        pytest.skip("told on SQLite")
-
-
 def send(client: Any, door: Door, path: str, body: bytes, **more: Any) -> Any:
     headers = {"idempotency-key": "k", **more.pop("headers", {})} if door.is_idempotent else more.pop("headers", {})
     options = {"content_type": JSON, **more}
@@ -125,7 +117,7 @@ def told(response: Any) -> tuple[int, str]:
 
 
 @by_area(TELLING + ADMINISTRATORS)
-def test_a_hostile_body_is_refused_by_name(doors: list[Door], once: None, world: World) -> None:
+def test_a_hostile_body_is_refused_by_name(doors: list[Door], one_database: None, world: World) -> None:
     answers = {}
     for door in doors:
         client, path = client_of(door, world), door.path(door.names_of(world))
@@ -138,7 +130,7 @@ def test_a_hostile_body_is_refused_by_name(doors: list[Door], once: None, world:
 
 
 @by_area(TELLING + ADMINISTRATORS)
-def test_what_is_no_object_is_refused_by_name(doors: list[Door], once: None, world: World) -> None:
+def test_what_is_no_object_is_refused_by_name(doors: list[Door], one_database: None, world: World) -> None:
     answers = {}
     for door in doors:
         client, path = client_of(door, world), door.path(door.names_of(world))
@@ -150,7 +142,7 @@ def test_what_is_no_object_is_refused_by_name(doors: list[Door], once: None, wor
 
 
 @by_area(TELLING + ADMINISTRATORS)
-def test_what_is_not_json_in_utf_8_is_refused_unread(doors: list[Door], once: None, world: World) -> None:
+def test_what_is_not_json_in_utf_8_is_refused_unread(doors: list[Door], one_database: None, world: World) -> None:
     answers = {}
     for door in doors:
         client, path = client_of(door, world), door.path(door.names_of(world))

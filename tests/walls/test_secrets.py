@@ -18,6 +18,8 @@ from tests.server import prepaid_process
 from tests.simulator import RunningSimulator, running_simulator
 from tests.walls.world import LATER
 
+pytestmark = pytest.mark.usefixtures("one_database")
+
 PROVIDER_KEY = "sk-or-v1-canary0provider0key0canary"
 WEBHOOK_SECRET = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
 PROXY_SECRET = "canary-of-the-trusted-proxy-long-enough"

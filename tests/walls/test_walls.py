@@ -26,6 +26,8 @@ from tests import factories
 from tests.walls.doors import DOORS, GATEWAY_DOORS, Door, expected
 from tests.walls.world import CALLERS, NOBODYS, REQUEST_ID, Caller, Side, World, build, switch_sign_in_on, undone
 
+pytestmark = pytest.mark.usefixtures("one_database")
+
 #: HTTP's own: answered by every view, and about nothing.
 ABOUT = {"OPTIONS", "HEAD"}
 WITH_IDS = [door for door in DOORS if door.ids]
