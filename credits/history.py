@@ -72,8 +72,8 @@ def between(account: Account, start: datetime, end: datetime) -> Difference:
 
 def holds_at(account: Account, at: datetime, *, most: int) -> list[Hold]:
     """Return the holds that were pending at ``at``, oldest first, and no more than ``most``."""
-    found = [hold for holds in _pending(account, at) for hold in holds.order_by("created_at", "pk")[:most]]
-    return sorted(found, key=lambda hold: (hold.created_at, hold.pk))[:most]
+    found = {hold.pk: hold for holds in _pending(account, at) for hold in holds.order_by("created_at", "pk")[:most]}
+    return sorted(found.values(), key=lambda hold: (hold.created_at, hold.pk))[:most]
 
 
 def booked_later(account: Account, state: State) -> dict[tuple[int, str], Booked]:
@@ -252,6 +252,7 @@ def _pending(account: Account, at: datetime) -> list[QuerySet[Hold]]:
     Return the holds that were pending at ``at``: of the older ones those that still are, the others, and the younger.
 
     Of the millions that were placed before ``at``, few lasted for ``LASTING``: those have an index of their own.
+    One that is resolved while they are read may be among the first and the second, and is in neither case missing.
     """
     placed = account.holds.filter(created_at__lte=at)
     older = placed.filter(created_at__lte=at - LASTING)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -299,6 +299,25 @@ def test_a_hold_that_lasted_and_one_that_has_just_begun_were_both_pending(custom
     assert pending(START + 9 * HOUR) == [last]
     assert pending(START - HOUR) == []
     assert history.account_at(customer_account, START + 5 * HOUR).held == 20
+
+
+def test_a_hold_that_is_resolved_while_it_is_read_is_told_once(customer_account: Account):
+    factories.grant(customer_account, "20", now=START)
+    hold_id = services.new_hold_id()
+    services.place_holds([HoldRequest(hold_id, customer_account.pk, None, 10, START + 99 * HOUR)], now=START)
+    resolved: list[str] = []
+
+    def resolve_after_the_first(execute, sql, params, many, context):
+        answer = execute(sql, params, many, context)
+        if not resolved and "credits_hold" in sql:
+            resolved.append(hold_id)
+            services.release_holds([hold_id], now=START + 5 * HOUR)
+        return answer
+
+    with connection.execute_wrapper(resolve_after_the_first):
+        holds = history.holds_at(customer_account, START + 4 * HOUR, most=9)
+
+    assert [hold.pk.hex for hold in holds] == resolved == [hold_id]
 
 
 def test_every_kind_of_entry_has_its_counter_account():
