@@ -1,7 +1,7 @@
 # Two commands: `make run` and `make test`. All they need is python3 (3.11 to 3.13), make and a C library.
 
 PYTHON ?= python3
-# More than cores: many tests wait for a socket or a process.
+# More than cores: many tests wait for a socket or a process. Whoever is done takes over what waits behind a long proof.
 JOBS ?= 4
 BIN := .venv/bin
 RUN := .venv/.installed
@@ -11,7 +11,7 @@ NODE := tests/clients/node_modules/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 POSTGRESQL := $(BIN)/python -m tests.postgres --
 VOLATILE := $(BIN)/python -m tests.postgres --volatile --
-PYTEST := $(BIN)/pytest -n $(JOBS)
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist worksteal --durations 15
 LOAD := build/load build/upstream
 
 # What a production installation sets, for the checks that look at it.
