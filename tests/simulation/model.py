@@ -110,8 +110,8 @@ class Model:
         return sum(heap.claims.get(claim.id, 0) for heap in self.heaps)
 
     def arrive(self, now: datetime) -> None:
-        """Whatever fell due until ``now`` has happened, in the order in which the grants were given."""
-        for heap in self.heaps:
+        """Whatever fell due until ``now`` has happened, in the order in which the grants took effect."""
+        for heap in sorted(self.heaps, key=lambda heap: heap.effective):
             self._begin(heap, now)
             self._lapse(heap, now)
 
