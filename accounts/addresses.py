@@ -36,6 +36,12 @@ def is_within(address: str, allowed: Iterable[str]) -> bool:
     return found is not None and any(found in network for network in networks(tuple(allowed)))
 
 
+def of_one_client(address: str) -> str:
+    """Return the network of whoever has ``address``: itself, and of IPv6 the 64 bits that a client is given whole."""
+    found = parse(address)
+    return str(ip_network((found, 64), strict=False)) if isinstance(found, IPv6Address) else str(found or "")
+
+
 def client_address(peer: str, forwarded_for: str, trusted: Iterable[str]) -> str:
     """
     Return the address of whoever asks: ``peer``, or the last of ``X-Forwarded-For`` that a hop we trust vouches for.

@@ -18,8 +18,16 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import addresses, keys, tokens
-from accounts.errors import CustomerNotFound, InvalidApiKey, InvalidAuthHeader, MissingToken, Unauthenticated
+from accounts import addresses, keys, throttling, tokens
+from accounts.errors import (
+    CustomerNotFound,
+    InvalidApiKey,
+    InvalidAuthHeader,
+    InvalidToken,
+    MissingToken,
+    Unauthenticated,
+    WrongProxySecret,
+)
 from accounts.identities import Identity, is_id
 from accounts.models import User
 from accounts.principals import Principal, principal_of_key, principal_of_person
@@ -29,6 +37,8 @@ RAW_HEADERS = {name.encode(): name for name in HEADERS}
 META_HEADERS = {name: "HTTP_" + name.upper().replace("-", "_") for name in HEADERS}
 CUSTOMER_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 CHALLENGE = 'Bearer realm="prepaid"'
+#: As much of a key as names it without being it.
+NAME_LENGTH = len(keys.PREFIX) + len("live_") + 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +78,33 @@ def read_credential(headers: Mapping[str, str], peer: str, *, now: datetime) -> 
     :raises Unauthenticated: if there is no credential or it cannot be good
     :raises CustomerNotFound: if ``X-Customer-Id`` can be nobody's
     """
-    credential = _of_headers(headers, peer, now)
-    hops = headers.get("x-forwarded-for", "")
     return replace(
-        credential,
+        _of_headers(headers, peer, now),
         customer_id=_chosen_customer(headers.get("x-customer-id")),
-        address=addresses.client_address(peer, hops, settings.TRUSTED_HOPS),
+        address=_address(headers, peer),
     )
+
+
+def read_attempt(headers: Mapping[str, str], peer: str) -> throttling.Attempt:
+    """Return who was tried and from where, of headers whose credential has failed: the key by its first characters."""
+    _, _, text = headers.get("authorization", "").partition(" ")
+    text = text.strip() or headers.get("x-api-key", "").strip()
+    return throttling.Attempt(_account(text), _address(headers, peer))
+
+
+def _account(text: str) -> str:
+    if text.startswith(keys.PREFIX):
+        return f"key:{text[:NAME_LENGTH]}"
+    try:
+        claims = tokens.unverified(text)[1]
+    except InvalidToken:
+        return ""
+    named = claims.get("userId") or claims.get("sub")
+    return f"user:{claims.get('iss', '')}:{named}" if isinstance(named, str) else ""
+
+
+def _address(headers: Mapping[str, str], peer: str) -> str:
+    return addresses.client_address(peer, headers.get("x-forwarded-for", ""), settings.TRUSTED_HOPS)
 
 
 def _of_headers(headers: Mapping[str, str], peer: str, now: datetime) -> Credential:
@@ -85,7 +115,9 @@ def _of_headers(headers: Mapping[str, str], peer: str, now: datetime) -> Credent
     if key is not None:
         return _of_key(key.strip())
     user_id = headers.get("x-user-id")
-    if user_id is not None and _is_trusted_proxy(peer, headers.get("x-proxy-secret", "")):
+    if user_id is not None and _is_trusted_network(peer):
+        if not _is_proxy_secret(headers.get("x-proxy-secret", "")):
+            raise WrongProxySecret
         return _of_forwarded(user_id.strip())
     raise Unauthenticated
 
@@ -131,13 +163,13 @@ def _of_forwarded(user_id: str) -> Credential:
     return Credential(person=Identity(user_id))
 
 
-def _is_trusted_proxy(peer: str, secret: str) -> bool:
-    """Whether a proxy that the operator named speaks: both its address and its secret must be right."""
-    if not settings.TRUSTED_PROXY_NETWORKS or not settings.TRUSTED_PROXY_SECRET:
-        return False
-    if not hmac.compare_digest(secret.encode(), settings.TRUSTED_PROXY_SECRET.encode()):
-        return False
-    return addresses.is_within(peer, settings.TRUSTED_PROXY_NETWORKS)
+def _is_trusted_network(peer: str) -> bool:
+    """Whether a proxy that the operator named may speak from ``peer``, if it knows the secret too."""
+    return bool(settings.TRUSTED_PROXY_SECRET) and addresses.is_within(peer, settings.TRUSTED_PROXY_NETWORKS)
+
+
+def _is_proxy_secret(text: str) -> bool:
+    return hmac.compare_digest(text.encode(), settings.TRUSTED_PROXY_SECRET.encode())
 
 
 def resolve(credential: Credential, *, now: datetime) -> Principal:
@@ -159,8 +191,11 @@ class CredentialAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[User | AnonymousUser, Principal]:
         now = timezone.now()
         headers = {name: request.META[key] for name, key in META_HEADERS.items() if key in request.META}
-        credential = read_credential(headers, request.META.get("REMOTE_ADDR", ""), now=now)
-        principal = self.principal_of(credential, now)
+        peer = request.META.get("REMOTE_ADDR", "")
+        try:
+            principal = self.principal_of(read_credential(headers, peer, now=now), now)
+        except throttling.GUESSES as error:
+            raise throttling.answer_to(error, read_attempt(headers, peer), now=now) from None
         return principal.user or AnonymousUser(), principal
 
     def authenticate_header(self, request: Request) -> str:

@@ -167,6 +167,10 @@ class InvalidApiKey(Unauthenticated):
     message = "This API key is not valid: it is mistyped, unknown, expired or revoked. Create one at /api/keys."
 
 
+class WrongProxySecret(Unauthenticated):
+    """A trusted network forwards a user without the secret that it must know: told as no credential at all."""
+
+
 class PermissionDenied(PrepaidError):
     """403: the credential is good, but not for this."""
 
@@ -312,6 +316,17 @@ class TooManyRequests(PrepaidError):
     status = 429
     code = "too_many_requests"
     message = "That was too soon. Try again in a moment."
+
+
+class TooManyFailedSignIns(TooManyRequests):
+    """429: the account or the address has failed too often. Which, and whether it exists, is not said."""
+
+    code = "too_many_failed_sign_ins"
+    message = "Too many failed sign-ins. A good credential still works. Try another one after the time in Retry-After."
+
+    def __init__(self, *, wait_seconds: int) -> None:
+        # Clients that repeat by themselves would only repeat the bad credential.
+        super().__init__(headers={"Retry-After": str(wait_seconds), "x-should-retry": "false"})
 
 
 class SignUpNotConfigured(PrepaidError):

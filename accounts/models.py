@@ -337,6 +337,16 @@ class AuditEntry(models.Model):
         return f"{self.action} {self.subject}"
 
 
+class FailedSignIns(models.Model):
+    """How many failed sign-ins an account or an address has used up. Neither can be read from it."""
+
+    bucket = models.CharField(max_length=64, primary_key=True, help_text="A digest of whom it counts for.")
+    full_at = models.DateTimeField(db_index=True, help_text="When all of them are forgotten.")
+
+    def __str__(self) -> str:
+        return self.bucket
+
+
 class IdempotentRequest(models.Model):
     """The answer to a request that had an effect, to be given again to whoever sends the request again."""
 

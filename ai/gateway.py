@@ -26,6 +26,7 @@ from starlette.routing import Route
 from accounts.errors import InternalServerError, MethodNotAllowed, NotFound, PrepaidError
 from accounts.requests import accept_request_id
 from ai import providers
+from ai.authentication import throttled
 from ai.catalogue import models, openrouter_models
 from ai.desk import desk
 from ai.http import Receive, Scope, Send
@@ -67,7 +68,7 @@ async def on_http_exception(request: Request, exception: Exception) -> Response:
 
 async def on_refusal(request: Request, exception: Exception) -> Response:
     assert isinstance(exception, PrepaidError), "registered for these alone"
-    return refused(request, exception)
+    return refused(request, await throttled(exception, request.scope))
 
 
 async def on_bug(request: Request, exception: Exception) -> Response:

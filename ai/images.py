@@ -18,7 +18,7 @@ from accounts.authentication import Credential
 from accounts.errors import PrepaidError
 from accounts.requests import accept_request_id
 from ai import providers
-from ai.authentication import authenticate
+from ai.authentication import authenticate, throttled
 from ai.desk import desk, session_of
 from ai.errors import ProviderError, ProviderGarbled
 from ai.http import JSON, ClientGone, Receive, Scope, Send, encode, headers_of, read_json, respond
@@ -67,7 +67,8 @@ class ImageGeneration:
             credential = await authenticate(scope)
             wanted = validated(ImageBody, await read_json(headers, receive))
             answer, settlement = await _make(credential, wanted, request_id, session_of(headers))
-        except PrepaidError as error:
+        except PrepaidError as refusal:
+            error = await throttled(refusal, scope)
             await respond(send, error.status, errors.flat(error, request_id), [JSON, id_header, *encode(error.headers)])
         except ClientGone:
             return

@@ -16,7 +16,7 @@ from accounts.authentication import Credential
 from accounts.errors import InternalServerError, MalformedJson, PrepaidError
 from accounts.requests import accept_request_id
 from ai import providers
-from ai.authentication import authenticate
+from ai.authentication import authenticate, throttled
 from ai.desk import desk, session_of
 from ai.errors import ProviderBrokeOff, ProviderError
 from ai.http import (
@@ -63,7 +63,7 @@ class Relay:
             wanted = self._protocol.read(await read_json(headers, receive))
             await exchange.serve(credential, wanted, session_of(headers))
         except PrepaidError as error:
-            await exchange.refuse(error)
+            await exchange.refuse(await throttled(error, scope))
         except ClientGone:
             return
         except Exception:

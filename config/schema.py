@@ -145,8 +145,8 @@ def _failures(operation: Schema, method: str) -> list[int]:
     statuses = [400] + ([403, 404] if has_body else []) if _is_public(operation) else [400, 401, 403, 404]
     if has_body:
         statuses += [408, 411, 413, 415]
-    if method != "get" and not _is_public(operation):
-        statuses += [409, 429]
+    if not _is_public(operation):
+        statuses += [429] if method == "get" else [409, 429]
     if _is_idempotent(operation):
         statuses += [402, 422, 503] if has_body else [422]
     return statuses

@@ -165,6 +165,9 @@ ORGANIZATION_ROLES = env.dict("ORGANIZATION_ROLES", default={"admin": "ADMIN", "
 TRUSTED_PROXY_NETWORKS = env.list("TRUSTED_PROXY_NETWORKS", default=[])
 TRUSTED_PROXY_SECRET = env.str("TRUSTED_PROXY_SECRET", default="")
 TRUSTED_HOPS = env.list("TRUSTED_HOPS", default=[])
+FAILED_SIGN_INS_BY_ACCOUNT = env.int("FAILED_SIGN_INS_BY_ACCOUNT", default=10)
+FAILED_SIGN_INS_BY_ADDRESS = env.int("FAILED_SIGN_INS_BY_ADDRESS", default=50)
+FAILED_SIGN_INS_WINDOW = env.int("FAILED_SIGN_INS_WINDOW", default=600)
 
 LEAK_REPORT_KEYS = env.json("LEAK_REPORT_KEYS", default={})
 
@@ -268,6 +271,7 @@ UNFOLD = {
     "SITE_URL": None,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "config.console.favicon"}],
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "config.sign_in.SignInForm"},
     "DASHBOARD_CALLBACK": "config.console.overview",
     "SIDEBAR": {"navigation": "config.console.navigation"},
     "STYLES": ["config.console.stylesheet"],

@@ -6,9 +6,11 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health
+from config.sign_in import sign_in
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="api-docs")),
+    path("admin/login/", sign_in),
     path("admin/", admin.site.urls),
     path("api/", include("accounts.urls")),
     path("api/", include("credits.urls")),
