@@ -38,7 +38,9 @@ def running_prepaid(*, provider_url: str = NOWHERE) -> Iterator[str]:
 
     It has a ledger thread and a provider's pool of its own, so the test must be transactional.
     """
-    from config.asgi import application  # noqa: PLC0415  (what it imports, tests without a server need not)
+    # What these import, tests without a server need not.
+    from config.asgi import application  # noqa: PLC0415
+    from config.protocol import HttpProtocol  # noqa: PLC0415
 
     desk.cache_clear()
     providers.current.cache_clear()
@@ -46,6 +48,7 @@ def running_prepaid(*, provider_url: str = NOWHERE) -> Iterator[str]:
     with provider, socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
             application,
+            http=HttpProtocol,
             lifespan="on",
             log_config=None,
             log_level="warning",

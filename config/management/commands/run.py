@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from ai.providers.simulator import create_app
 from config import demo
+from config.protocol import HttpProtocol
 
 HOST = "127.0.0.1"
 SIMULATOR_START_SECONDS = 10
@@ -119,7 +120,7 @@ def gateway() -> Server:
         uvicorn.Config(
             application,
             loop="uvloop",
-            http="httptools",
+            http=HttpProtocol,
             lifespan="on",
             access_log=False,
             log_config=None,
