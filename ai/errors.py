@@ -10,6 +10,7 @@ before it failed, so that its cost can be asked for.
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from accounts.errors import PrepaidError
 
@@ -120,6 +121,25 @@ def refusal(status: int, message: str = "", headers: Mapping[str, str] | None = 
         case _:
             error = ProviderError()
     return error
+
+
+def of_event(error: Mapping[str, Any]) -> ProviderError:
+    """Return our error for one inside an answer of status 200, where statuses stand as ``code``, or words."""
+    code, message = error.get("code"), error.get("message")
+    if isinstance(code, str) and code.isdecimal() and len(code) == 3:
+        code = int(code)
+    if isinstance(code, bool) or not isinstance(code, int):
+        return ProviderError()
+    return refusal(code, message if isinstance(message, str) else "")
+
+
+def in_place_of(error: Mapping[str, Any]) -> ProviderError | None:
+    """Return what the caller is told instead of an error about our own account at the provider; None of any other."""
+    ours = of_event(error)
+    if not isinstance(ours, ProviderMisconfigured | ProviderUnfunded):
+        return None
+    ours.message = "This server cannot use the model provider. Contact the operator."
+    return ours
 
 
 def retry_after(headers: Mapping[str, str]) -> dict[str, str]:

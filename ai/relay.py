@@ -15,7 +15,7 @@ from django.conf import settings
 from accounts.authentication import Credential
 from accounts.errors import InternalServerError, MalformedJson, PrepaidError
 from accounts.requests import accept_request_id
-from ai import providers
+from ai import errors, leftovers, providers
 from ai.authentication import authenticate, throttled
 from ai.desk import desk, session_of
 from ai.errors import ProviderBrokeOff, ProviderError
@@ -121,9 +121,11 @@ class Exchange:
         body = await answer.read(LONGEST_ANSWER)
         parsed = read_answer(body)
         usage = read_usage(parsed)
-        if error_of(parsed) is not None:
-            await settlement.conclude(Ending.FAILED, usage, delivered=0, error_code=ProviderError.code)
-            raise ProviderError
+        failure = error_of(parsed)
+        if failure is not None:
+            error = errors.of_event(failure)
+            await settlement.conclude(Ending.FAILED, usage, delivered=0, error_code=error.code)
+            raise error
         settlement.mark_first_byte()
         if usage is None:
             await self._settle_unmeasured(settlement, Ending.COMPLETED, is_whole=True)
@@ -136,11 +138,10 @@ class Exchange:
         scanner, translator = Scanner(), self._protocol.translator(wanted, self._request_id)
         ending, failure = Ending.COMPLETED, None
         time_to_read = settings.PROVIDER_TOTAL_TIMEOUT + SLOWEST_READER
+        answer: Answer | None = None
         try:
-            async with (
-                while_client_stays(self._receive, time_to_read),
-                aclosing(await provider.open(wanted.path, body)) as answer,
-            ):
+            async with while_client_stays(self._receive, time_to_read):
+                answer = await provider.open(wanted.path, body)
                 if not answer.content_type.startswith("text/event-stream"):
                     await self._whole(answer, settlement)
                     return
@@ -148,12 +149,19 @@ class Exchange:
                 await self._pump(answer, scanner, translator, settlement)
         except ClientGone:
             ending = Ending.CANCELLED
+            if answer is not None and self._has_started and leftovers.are_worth_reading(provider, scanner):
+                settlement.leave_to(self._read_on(answer, scanner, settlement), name=leftovers.NAME)
+                answer = None
+                return
         except ProviderError as error:
             if not self._has_started:
                 raise
             failure = error
         else:
             failure = None if scanner.has_ended else ProviderBrokeOff()
+        finally:
+            if answer is not None:
+                await answer.aclose()
 
         receipt = await self._settle_stream(scanner, settlement, ending, failure)
         if ending is Ending.COMPLETED:
@@ -172,10 +180,16 @@ class Exchange:
         async for chunk in answer.chunks():
             settlement.mark_first_byte()
             scanner.feed(chunk)
+            if scanner.error is not None and (ours := errors.in_place_of(scanner.error)):
+                raise ours
             translated = translator.feed(chunk)
             if translated:
                 await self._send({"type": "http.response.body", "body": translated, "more_body": True})
         scanner.close()
+
+    async def _read_on(self, answer: Answer, scanner: Scanner, settlement: Settlement) -> None:
+        await leftovers.read(answer, scanner)
+        await self._settle_stream(scanner, settlement, Ending.CANCELLED, None)
 
     async def _settle_stream(
         self, scanner: Scanner, settlement: Settlement, ending: Ending, failure: ProviderError | None
@@ -205,6 +219,7 @@ class Exchange:
             return await settlement.conclude(ending, None, delivered=settlement.call.quantity)
         if not self._has_started:
             return await settlement.conclude(ending, None, delivered=0, error_code=error_code)
+        logger.warning("What hold %s was used for nobody will know: it is our loss.", settlement.call.hold_id)
         return await settlement.conclude(Ending.UNKNOWN, None, delivered=0, error_code=error_code or "no_usage")
 
     def _call_headers(self, settlement: Settlement) -> Headers:

@@ -5,6 +5,7 @@ Any number of these may run beside each other and beside the gateway: a hold res
 and whoever comes second sees the first result.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +20,10 @@ from billing.calls import Call, Ending, Receipt, Report
 from billing.operations import Conclude
 from credits.models import Hold
 
-#: For how long after a hold's process should have ended the provider is asked again before its record counts as lost.
+logger = logging.getLogger(__name__)
+
+#: For how long after a hold's process should have ended the provider is asked again before its record counts as lost;
+#: and for how long a clock may be ahead of another before a call that still runs is taken for dead.
 PATIENCE = timedelta(minutes=10)
 PAGE = 100
 
@@ -54,9 +58,16 @@ def overdue(*, now: datetime, older_than: timedelta | None = None) -> Iterator[H
         due &= Q(pk__gt=page[-1].pk)
 
 
-def resolve(hold: Hold, *, now: datetime) -> Resolved:
-    """Conclude the call that ``hold`` was placed for, if the provider tells how it ended."""
+def resolve(hold: Hold, *, now: datetime, is_abandoned: bool = False) -> Resolved:
+    """
+    Conclude the call that ``hold`` was placed for, if the provider tells how it ended.
+
+    ``is_abandoned`` says that no process answers for it any more, whatever the clocks say.
+    """
     call = Call.from_context(hold.context)
+    is_over = is_abandoned or hold.expires_at + PATIENCE <= now
+    if not hold.reference and not is_over:
+        return Resolved(hold, None, "its process may still name the generation")
     if not hold.reference:
         return _lose(hold, call, "its process died before the provider named the generation", now=now)
     provider = PROVIDERS[call.provider]()
@@ -73,6 +84,7 @@ def resolve(hold: Hold, *, now: datetime) -> Resolved:
 
 
 def _lose(hold: Hold, call: Call, reason: str, *, now: datetime) -> Resolved:
+    logger.warning("What hold %s was used for nobody will know: it is our loss, for %s.", hold.pk, reason)
     report = Report(Ending.UNKNOWN, generation_id=hold.reference, error_code="unresolved")
     return Resolved(hold, _conclude(call, report, now=now), reason, is_lost=True)
 

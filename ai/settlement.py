@@ -23,7 +23,7 @@ from billing.calls import Call, Ending, Receipt, Report
 logger = logging.getLogger(__name__)
 
 #: Waits before each question for the provider's record, in seconds; what they leave open is the worker's.
-ASK_AFTER = (0.1, 0.4, 1.5, 4.0, 10.0)
+ASK_AFTER = (0.1, 0.4, 1.5, 4.0, 10.0, 30.0, 90.0)
 #: For how long an answer waits for its receipt, in seconds. Its conclusion then goes on without it.
 RECEIPT_WITHIN = 2.0
 #: Waits before a conclusion that the ledger could not take is tried again; the last one repeats.
@@ -106,6 +106,11 @@ class Settlement:
         self._is_left = True
         known = self._report(Ending.UNKNOWN, None, 0, error_code)
         await asyncio.shield(in_background(self._identify_and_ask(known)))
+
+    def leave_to(self, work: Coroutine[Any, Any, Any], *, name: str) -> None:
+        """Go on without the request: ``work`` concludes the call, in the background."""
+        self._is_left = True
+        in_background(work).set_name(name)
 
     async def _identify_and_ask(self, known: Report) -> None:
         await self.identify_if_possible()

@@ -5,6 +5,7 @@ Bytes go to the client as they came. Only an event that carries ``usage`` or an 
 parsed; the others cost a search for those words. Reads may split an event anywhere.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from ai.providers.base import Usage, parse_exact, read_usage
 
 #: A longer line is passed on, but not read: the provider is asked for its record instead.
 LONGEST_LINE = 16 * 1024 * 1024
+#: Who runs the model. In the text of an answer the quotes would be escaped.
+UPSTREAM = re.compile(rb'[{,]\s*"provider"\s*:\s*"([^"\\]{1,80})"')
 
 
 class LineBuffer:
@@ -56,6 +59,13 @@ class Scanner:
         self.error: dict[str, Any] | None = None
         self.is_done = False
         self._lines = LineBuffer()
+        self._last = b""
+
+    @property
+    def upstream(self) -> str:
+        """Who runs the model behind the provider, as the events say that came last; empty if they do not."""
+        named = UPSTREAM.search(self._last)
+        return named[1].decode("utf-8", "replace") if named else ""
 
     @property
     def has_ended(self) -> bool:
@@ -63,7 +73,10 @@ class Scanner:
         return self.is_done or self.usage is not None or self.error is not None
 
     def feed(self, chunk: bytes) -> None:
-        self._scan(self._lines.feed(chunk))
+        lines = self._lines.feed(chunk)
+        if lines:
+            self._last = lines
+            self._scan(lines)
 
     def close(self) -> None:
         """Read what the stream ended with, if it ended without a newline."""
@@ -88,11 +101,18 @@ class Scanner:
 
 
 def error_of(event: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the error that an event or an answer carries, at its top or in a choice."""
+    """
+    Return the error that an event or an answer carries, at its top or in a choice.
+
+    An answer that ends for no other reason than an error is one as well.
+    """
     choices = event.get("choices")
     carriers = [event, *(choices if isinstance(choices, list) else [])]
     for carrier in carriers:
         error = carrier.get("error") if isinstance(carrier, dict) else None
         if error:
             return error if isinstance(error, dict) else {"message": str(error)}
+    for carrier in carriers[1:]:
+        if isinstance(carrier, dict) and carrier.get("finish_reason") == "error":
+            return {"message": "The answer ends with an error."}
     return None

@@ -1,6 +1,7 @@
 """Prices and usage in the admin. Usage can be looked at; a price can be added and never changed."""
 
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +21,7 @@ from accounts.console import (
     NeverDeleted,
     Page,
     ReadOnlyPage,
+    StateFilter,
     Table,
     badge,
     clipped,
@@ -28,6 +30,7 @@ from accounts.console import (
     link_to,
     related,
 )
+from billing import losses
 from billing.catalogue import LABELS, Feature
 from billing.models import PRICED_IN, Price, UsageRecord
 from billing.plans import console as plans
@@ -157,6 +160,14 @@ def hold_of(usage: UsageRecord) -> SafeString:
     return link_to(Hold, usage.hold_id, usage.hold_id.hex[-12:])
 
 
+class OurLoss(StateFilter):
+    """What the operator pays for: ``manage.py list_losses`` lists the same."""
+
+    title = "our loss"
+    parameter_name = "loss"
+    states = {kind.value: (kind.label, partial(losses.condition, kind)) for kind in losses.Kind}
+
+
 @admin.register(UsageRecord)
 class UsageRecordAdmin(ReadOnlyPage):
     nothing_yet = "Each billable call leaves a record."
@@ -172,7 +183,7 @@ class UsageRecordAdmin(ReadOnlyPage):
         tokens,
         milliseconds("latency_ms", "took"),
     ]
-    list_filter = ["status", "feature", "currency", "provider", "streamed"]
+    list_filter = ["status", OurLoss, "feature", "currency", "provider", "streamed"]
     list_select_related = ["customer"]
     search_fields = ["request_id", "generation_id", "model", "customer__name", "customer__user__email"]
     search_help_text = "Request id, generation id, model or customer"

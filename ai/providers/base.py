@@ -158,6 +158,14 @@ class Provider(ABC):
         :raises ProviderError: or a subclass, as ``open``, also for an error inside an answer of status 200
         """
 
+    def bills_whole(self, upstream: str) -> bool:
+        """
+        Whether a stream that is aborted is billed to its end all the same.
+
+        ``upstream`` is who runs the model behind this provider, as the stream's events name it; may be empty.
+        """
+        return False
+
     @abstractmethod
     def generation(self, generation_id: str) -> Generation | None:
         """Return the provider's record of a generation, or None while it has none."""

@@ -13,6 +13,7 @@ import requests
 from yarl import URL
 
 from ai import errors
+from ai.providers import upstreams
 from ai.providers.base import (
     Answer,
     Generation,
@@ -151,6 +152,9 @@ class OpenRouter(Provider):
             raise refusal from error
         except (openai.APIConnectionError, httpx2.HTTPError, TimeoutError) as error:
             raise _translated(_root(error)) from error
+
+    def bills_whole(self, upstream: str) -> bool:
+        return upstreams.bills_whole(upstream)
 
     def generation(self, generation_id: str) -> Generation | None:
         try:

@@ -14,6 +14,7 @@ import orjson
 
 from ai import errors
 from ai.http import Message, Scope
+from ai.providers import upstreams
 from ai.providers.base import Answer, Generation, Images, Provider, Usage, parse_exact
 from ai.providers.openrouter import GENERATION_ID, MAX_IMAGES_BYTES, images_of, message_of, parsed
 from ai.providers.simulator.app import Endpoint, Simulator, answers_of
@@ -88,6 +89,9 @@ class Simulated(Provider):
             return images_of(await answer.read(MAX_IMAGES_BYTES), answer.generation_id)
         finally:
             await answer.aclose()
+
+    def bills_whole(self, upstream: str) -> bool:
+        return upstreams.bills_whole(upstream)
 
     def generation(self, generation_id: str) -> Generation | None:
         booking = self._simulator.books.find(generation_id)

@@ -13,16 +13,19 @@ from config.asgi import application
 from billing import batch
 from billing.operations import Admit, Conclude, Operation
 
-AFTER_HOLD, BEFORE_SETTLEMENT, AFTER_SETTLEMENT = "after the hold", "before the settlement", "after the settlement"
+BEFORE_HOLD, AFTER_HOLD = "before the hold", "after the hold"
+BEFORE_SETTLEMENT, AFTER_SETTLEMENT = "before the settlement", "after the settlement"
 
 committed = batch.commit
 
 
 def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> list[Any]:
     concludes = any(isinstance(operation, Conclude) for operation in operations)
+    admits = any(isinstance(operation, Admit) for operation in operations)
+    die_at(BEFORE_HOLD, admits)
     die_at(BEFORE_SETTLEMENT, concludes)
     outcomes = committed(operations, again=again, now=now)
-    die_at(AFTER_HOLD, any(isinstance(operation, Admit) for operation in operations))
+    die_at(AFTER_HOLD, admits)
     die_at(AFTER_SETTLEMENT, concludes)
     return outcomes
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 import requests
 
+from ai import leftovers
 from billing.models import UsageRecord
 from credits.models import Hold
 from tests.ai.prepaid import (
@@ -173,14 +174,57 @@ def test_stream_that_ends_with_an_error_costs_what_was_booked(prepaid, simulator
     assert (record.charged, record.error_code, balance(account)) == (0, "provider_error", (100, 0))
 
 
+def test_error_that_the_provider_bills_is_paid_for_as_far_as_it_came(prepaid, simulator, account):
+    prepaid.chat(stream=True, model=told("error=3&bill=sent"))
+
+    [booked] = simulator.ended_books()
+    assert (booked["completion_tokens"], booked["finish_reason"]) == (3, "error")
+    assert_charged_as_booked(simulator)
+    assert (usage().error_code, balance(account)) == ("provider_error", (99, 0))
+
+
+def test_stream_that_ends_for_an_error_that_is_not_told_is_free(prepaid, simulator, account):
+    answer = prepaid.chat(stream=True, model=told("error=3&error_code=none"))
+
+    assert b"provider_broke_off" not in answer.content
+    assert [entry["cost"] for entry in simulator.ended_books()] == ["0"]
+    assert (usage().charged, usage().error_code, balance(account)) == (0, "provider_error", (100, 0))
+
+
+@pytest.mark.parametrize(
+    ("code", "told_instead"),
+    [("401", "provider_misconfigured"), ("402", "provider_unfunded"), ("403", "provider_misconfigured")],
+)
+@pytest.mark.parametrize("identity", ["", "&no_id=1"])
+def test_error_of_our_own_account_is_not_shown_to_the_caller(prepaid, account, code, told_instead, identity):
+    message = "Insufficient credits. Add more using https://openrouter.ai/credits"
+    metadata = {"simulate": f"chunks={CHUNKS}&error=2&error_code={code}&message={message}{identity}"}
+    answer = prepaid.chat(stream=True, metadata=metadata)
+
+    assert error_at_the_end_of(answer)["code"] == told_instead
+    assert b"openrouter" not in answer.content
+    assert b"nsufficient" not in answer.content
+    assert (usage().charged, usage().error_code, balance(account)) == (0, told_instead, (100, 0))
+
+
 # Inside a whole answer
 
 
-@pytest.mark.parametrize("code", ["502", "server_error"])
-def test_error_inside_a_whole_answer_is_free(prepaid, simulator, account, code):
+@pytest.mark.parametrize(
+    ("code", "status", "told_code"),
+    [
+        ("502", 502, "provider_error"),
+        ("server_error", 502, "provider_error"),
+        ("none", 502, "provider_error"),
+        ("402", 503, "provider_unfunded"),
+        ("429", 503, "provider_busy"),
+        ("400", 400, "provider_refused"),
+    ],
+)
+def test_error_inside_a_whole_answer_is_free(prepaid, simulator, account, code, status, told_code):
     answer = prepaid.chat(model=told(f"error=0&error_code={code}"))
 
-    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "provider_error")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, told_code)
     assert (usage().status, balance(account)) == ("FAILED", (100, 0))
 
 
@@ -292,16 +336,39 @@ def test_stream_that_nobody_can_tell_the_end_of_is_our_loss(prepaid, account, fa
 # The client hangs up
 
 
-@pytest.mark.parametrize("model", [MODEL, BILLED_WHOLE])
 @pytest.mark.parametrize("fault", ["interval_ms=100", "stall=3"])
-def test_client_that_hangs_up_stops_the_provider_and_pays_what_was_booked(prepaid, simulator, account, model, fault):
+def test_client_that_hangs_up_stops_the_provider_and_pays_what_was_booked(prepaid, simulator, account, fault):
     started = time.monotonic()
-    prepaid.chat(stream=True, model=told(fault, model), hang_up_after=700)
+    prepaid.chat(stream=True, model=told(fault), hang_up_after=700)
 
     [booked] = simulator.ended_books()
     assert time.monotonic() - started < 3
     assert booked["status"] == "CANCELLED"
-    assert (booked["completion_tokens"] == CHUNKS) == (model == BILLED_WHOLE)
+    assert booked["completion_tokens"] < CHUNKS
+    assert_charged_as_booked(simulator)
+    assert (usage().status, balance(account)) == ("CANCELLED", (99, 0))
+
+
+def test_answer_that_is_billed_whole_is_read_to_its_end_though_the_client_hung_up(prepaid, simulator, account):
+    prepaid.chat(stream=True, model=told("interval_ms=100", BILLED_WHOLE), hang_up_after=700)
+
+    [booked] = simulator.ended_books()
+    assert (booked["status"], booked["completion_tokens"]) == ("FINISHED", CHUNKS)
+    assert_charged_as_booked(simulator)
+    assert (usage().status, balance(account)) == ("CANCELLED", (99, 0))
+    assert not [request for request in simulator.requests() if "generation" in request["path"]], "its usage came along"
+
+
+@pytest.mark.parametrize(("most", "longest"), [(0, 60), (200, 0.2)])
+def test_answer_that_is_billed_whole_is_read_by_few_and_not_for_ever(
+    prepaid, simulator, account, monkeypatch, most, longest
+):
+    monkeypatch.setattr(leftovers, "MOST_AT_ONCE", most)
+    monkeypatch.setattr(leftovers, "LONGEST", longest)
+    prepaid.chat(stream=True, model=told("stall=3", BILLED_WHOLE), hang_up_after=700)
+
+    [booked] = simulator.ended_books()
+    assert (booked["status"], booked["completion_tokens"]) == ("CANCELLED", CHUNKS)
     assert_charged_as_booked(simulator)
     assert (usage().status, balance(account)) == ("CANCELLED", (99, 0))
 

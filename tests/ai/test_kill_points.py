@@ -17,7 +17,8 @@ pytestmark = [
     pytest.mark.skipif("connection.vendor != 'postgresql'", reason="the same code; once is enough for its seconds"),
 ]
 
-AFTER_HOLD, BEFORE_SETTLEMENT, AFTER_SETTLEMENT = "after the hold", "before the settlement", "after the settlement"
+BEFORE_HOLD, AFTER_HOLD = "before the hold", "after the hold"
+BEFORE_SETTLEMENT, AFTER_SETTLEMENT = "before the settlement", "after the settlement"
 
 
 @pytest.fixture
@@ -45,6 +46,16 @@ def told_of_calls() -> list[tuple[str, Decimal, int]]:
     """Of each call: how it ended, what it cost us, and how many credits it cost the customer."""
     records = UsageRecord.objects.values_list("status", "provider_cost", "charged")
     return [(status, Decimal(cost or 0), charged // 10**7) for status, cost, charged in records]
+
+
+def test_killed_before_the_hold_nothing_has_happened(database_url, provider, account, api_key):
+    die(BEFORE_HOLD, database_url, provider, api_key, stream=True)
+
+    assert (provider.requests(), balance(account), told_of_calls()) == ([], (100, 0), [])
+    with ServerProcess(database_url, provider.url) as process:
+        assert Prepaid(process.url, api_key).chat().status_code == 200
+    connection.close()
+    assert balance(account) == (99, 0)
 
 
 def test_killed_between_the_hold_and_the_provider_nothing_is_charged(database_url, provider, account, api_key):

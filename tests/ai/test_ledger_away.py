@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from ai import settlement
@@ -144,3 +146,25 @@ def test_database_that_goes_away_during_a_call_is_told_of_its_end_later(
         assert_charged_as_booked(simulator)
 
     assert (Hold.objects.count(), UsageRecord.objects.count(), balance(account)) == (1, 1, (99, 0))
+
+
+@postgresql
+def test_process_that_dies_while_the_database_is_away_leaves_its_calls_to_the_providers_record(
+    database_url, simulator, account, api_key, settings
+):
+    settings.OPENROUTER_BASE_URL, settings.OPENROUTER_API_KEY = simulator.url, "simulated"
+    with wire_to(database_url) as wire, ServerProcess(wire.url, simulator.url) as server:
+        prepaid = Prepaid(server.url, api_key)
+        with ThreadPoolExecutor(2) as callers:
+            body = {"stream": True, "model": f"{MODEL}?chunks=10&interval_ms=50"}
+            answered = [callers.submit(prepaid.chat, **body) for _ in range(2)]
+            until(lambda: [bool(hold.reference) for hold in pending()] == [True, True])
+            wire.cut()
+            assert all(b"data: [DONE]" in answer.result().content for answer in answered)
+        server.kill()
+    assert balance(account) == (100, 2)
+
+    call_command("resolve_holds", older_than=0, stdout=StringIO())
+
+    assert_charged_as_booked(simulator)
+    assert (UsageRecord.objects.count(), balance(account)) == (2, (98, 0))

@@ -1,6 +1,7 @@
 """What a dead process left is settled from the provider's own record, once, whoever comes to it."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 
@@ -148,6 +149,36 @@ def test_hold_whose_generation_was_never_named_is_our_loss(left, account):
 
     assert summary == "0 resolved, 1 booked as our loss, 0 still waiting for the provider."
     assert (usage().status, usage().charged, balance(account)) == ("UNKNOWN", 0, (100, 0))
+
+
+def test_call_that_may_still_run_by_another_clock_is_left_alone(left, account):
+    left()
+    Hold.objects.update(reference="", expires_at=timezone.now())
+
+    *_, summary = resolve_holds(older_than=None)
+
+    assert summary == "0 resolved, 0 booked as our loss, 1 still waiting for the provider."
+    assert balance(account) == (100, 1)
+    Hold.objects.update(expires_at=timezone.now() - resolution.PATIENCE)
+    *_, summary = resolve_holds(older_than=None)
+    assert summary == "0 resolved, 1 booked as our loss, 0 still waiting for the provider."
+
+
+@pytest.mark.parametrize("jump", [timedelta(minutes=-10), timedelta(minutes=10)])
+def test_clock_that_jumps_during_a_call_changes_nothing_of_it(prepaid, provider, account, monkeypatch, jump):
+    true_now = timezone.now
+    with ThreadPoolExecutor(1) as caller:
+        answered = caller.submit(prepaid.chat, stream=True, model=f"{MODEL}?chunks=10&interval_ms=60")
+        until(pending)
+        Hold.objects.update(expires_at=true_now() + timedelta(minutes=5))  # as long as it can have run
+        monkeypatch.setattr(timezone, "now", lambda: true_now() + jump)
+        *_, summary = resolve_holds(older_than=None)
+        answer = answered.result()
+
+    assert "0 booked as our loss" in summary
+    assert b"data: [DONE]" in answer.content
+    assert_charged_as_booked(provider)
+    assert (UsageRecord.objects.count(), balance(account)) == (1, (99, 0))
 
 
 def test_many_holds_are_resolved_page_by_page(left, provider, account, monkeypatch):

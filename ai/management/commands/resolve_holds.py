@@ -43,7 +43,7 @@ class Command(BaseCommand):
         while True:
             waiting = 0
             for hold in overdue(now=timezone.now(), older_than=older_than):
-                resolved = resolve(hold, now=timezone.now())
+                resolved = resolve(hold, now=timezone.now(), is_abandoned=age is not None)
                 self._report(resolved, as_json=options["json"])
                 waiting += resolved.receipt is None
                 settled += resolved.receipt is not None and not resolved.is_lost

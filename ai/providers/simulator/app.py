@@ -223,7 +223,7 @@ def _record(booking: Booking) -> dict[str, Any]:
     return {
         "id": booking.id,
         "model": booking.model,
-        "provider_name": "Simulator",
+        "provider_name": catalogue.upstream(booking.model),
         "created_at": booking.created,
         "total_cost": cost,
         "usage": cost,

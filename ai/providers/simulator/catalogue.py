@@ -98,6 +98,12 @@ BY_ID = {model["id"]: model for model in MODELS}
 
 # At these an answer is billed whole, also when the client hangs up on it.
 BILLED_WHOLE = ("google/", "mistralai/")
+#: Who runs the models, by whom they are of; of all others, the simulator itself.
+UPSTREAMS = {"google": "Google AI Studio", "mistralai": "Mistral", "openai": "OpenAI", "anthropic": "Anthropic"}
+
+
+def upstream(model: str) -> str:
+    return UPSTREAMS.get(model.partition("/")[0], "Simulator")
 
 
 def with_outputs(wanted: str) -> list[dict[str, Any]]:

@@ -71,7 +71,10 @@ class Chat:
     async def _whole(self) -> None:
         if self.faults.error is not None:
             self.booking.end("FAILED", "error")
-            await self.line.json(200, self._body("chat.completion", [], error=self._error()), self._headers())
+            is_told = self.faults.error_code != "none"
+            told = {"error": self._error()} if is_told else {}
+            choices = [] if is_told else [self._choice("message", {"role": "assistant", "content": ""}, "error")]
+            await self.line.json(200, self._body("chat.completion", choices, **told), self._headers())
             return
         if self.faults.bill != "sent":
             self._produce_all()
@@ -118,9 +121,11 @@ class Chat:
         """Let the faults of ``position`` strike; whether one of them has ended the body."""
         await self.line.strike(position)
         if position == self.faults.error:
-            self.booking.end("FAILED", "error")
+            is_billed = self.faults.bill == "sent"
+            self.booking.end("FINISHED" if is_billed else "FAILED", "error")
             choice = self._choice("delta", {"content": ""}, "error")
-            await self._send([choice], error=self._error())
+            told = {} if self.faults.error_code == "none" else {"error": self._error()}
+            await self._send([choice], **told, **(self._usage() if is_billed else {}))
             await self.line.close()
             return True
         if position == self.faults.truncate:
@@ -149,7 +154,7 @@ class Chat:
             "object": kind,
             "created": booking.created,
             "model": booking.model,
-            "provider": "Simulator",
+            "provider": catalogue.upstream(booking.model),
             "choices": choices,
             **more,
         }

@@ -50,9 +50,9 @@ class Faults:
     truncate: int | None = None
     """Position at which the body ends, cleanly: without usage and ``[DONE]``, or in the midst of JSON."""
     error: int | None = None
-    """Position at which an error comes inside the answer of status 200; it is not charged."""
+    """Position at which an error comes inside the answer of status 200; not charged, unless ``bill=sent``."""
     error_code: str = "502"
-    """That error's code; digits are sent as a number."""
+    """That error's code; digits are sent as a number, and of ``none`` no error is told, only that it is the end."""
     garbage: int | None = None
     """1: status 200 with a page of HTML."""
 
