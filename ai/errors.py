@@ -1,5 +1,5 @@
 """
-What can go wrong with a provider, as the caller is told it.
+What can go wrong with a provider, and before one is asked, as the caller is told it.
 
 A provider's own statuses and texts are translated here once: its 402 is our empty
 account, not the customer's; its 401 is our key. ``maybe_billed`` says whether the
@@ -95,6 +95,21 @@ class ProviderGarbled(ProviderError):
     code = "provider_garbled"
     message = "The model provider sent an answer that cannot be read. Try again."
     maybe_billed = True
+
+
+class ContentRefused(PrepaidError):
+    """400: the operator's moderation refuses what is asked. ``categories`` says for what."""
+
+    code = "content_refused"
+    message = "What you ask for is not allowed here. You were not charged. Change the request."
+
+
+class ModerationUnavailable(PrepaidError):
+    """503: nobody could look at what is asked, and the operator lets nothing pass unseen."""
+
+    status = 503
+    code = "moderation_unavailable"
+    message = "The request could not be checked. You were not charged. Try again in a moment."
 
 
 def refusal(status: int, message: str = "", headers: Mapping[str, str] | None = None) -> ProviderError:

@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from accounts.errors import InternalServerError, MethodNotAllowed, NotFound, PrepaidError
 from accounts.requests import accept_request_id
-from ai import providers
+from ai import moderation, providers
 from ai.authentication import throttled
 from ai.catalogue import models, openrouter_models
 from ai.desk import desk
@@ -48,6 +48,7 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
     """Start the provider's pool; at the end let open answers be settled, then empty the ledger's queue."""
     provider = providers.current()
     await provider.start()
+    await moderation.start()
     gc.collect()
     gc.freeze()  # what has been imported stays: no collection walks through it again
     yield
@@ -55,6 +56,7 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
     await drain(settings.SHUTDOWN_DRAIN_SECONDS)
     if not desk().queue.close(max(1.0, deadline - time.monotonic())):
         logger.error("The ledger's queue was not empty at the end; the worker resolves what is left.")
+    await moderation.close()
     await provider.close()
     await providers.of_call(TEST_PROVIDER).close()
 

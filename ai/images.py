@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 from accounts.authentication import Credential
 from accounts.errors import PrepaidError
 from accounts.requests import accept_request_id
-from ai import providers
+from ai import moderation, providers
 from ai.authentication import authenticate, throttled
 from ai.desk import desk, session_of
 from ai.errors import ProviderError, ProviderGarbled
@@ -102,6 +102,7 @@ async def _make(
     )
     provider = providers.of_call(call.provider)
     async with Settlement(call, provider) as settlement:
+        await moderation.look_at(wanted.payload)
         made, failures = await _ask(provider, body, opaque_user(call.customer_id))
         urls = [url for images in made for url in images.urls][: body.count]
         settlement.generation_id = ",".join(images.generation_id for images in made)[:255]

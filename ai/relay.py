@@ -15,7 +15,7 @@ from django.conf import settings
 from accounts.authentication import Credential
 from accounts.errors import InternalServerError, MalformedJson, PrepaidError
 from accounts.requests import accept_request_id
-from ai import errors, leftovers, providers
+from ai import errors, leftovers, moderation, providers
 from ai.authentication import authenticate, throttled
 from ai.desk import desk, session_of
 from ai.errors import ProviderBrokeOff, ProviderError
@@ -98,6 +98,7 @@ class Exchange:
         )
         provider = providers.of_call(call.provider)
         async with Settlement(call, provider) as settlement:
+            await moderation.look_at(wanted.payload)
             last = last_fields(wanted, call.limits, opaque_user(call.customer_id))
             body = b"".join((payload, b",", orjson.dumps(last)[1:]))
             if wanted.streamed:

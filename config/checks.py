@@ -25,6 +25,7 @@ from accounts.claims import OidcRules
 from accounts.keyset import LOOPBACK, is_private_channel
 from accounts.leaks import public_keys
 from accounts.roles import Role
+from ai import moderation
 from webhooks.sources import SOURCES
 
 MIN_SECRET_LENGTH = 32
@@ -105,6 +106,27 @@ def leak_reports_can_be_believed(app_configs: Apps, **kwargs: Any) -> Iterator[C
             hint="Copy the identifiers and keys from https://api.github.com/meta/public_keys/secret_scanning.",
             id="prepaid.E026",
         )
+
+
+@register(Tags.security)
+def somebody_moderates(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    if not settings.MODERATOR:
+        return
+    try:
+        moderator = moderation.moderator_class()
+    except ImportError:
+        yield Error(
+            f"MODERATOR: {settings.MODERATOR!r} is nobody who could look at a request.",
+            hint="Write openai, or the dotted path of your own subclass of ai.moderation.Moderator.",
+            id="prepaid.E031",
+        )
+    else:
+        if moderator is moderation.OpenAIModerator and not settings.MODERATION_API_KEY:
+            yield Error(
+                "MODERATOR is openai, and there is no key to ask with, so every call is refused.",
+                hint="Set MODERATION_API_KEY, or leave MODERATOR empty.",
+                id="prepaid.E032",
+            )
 
 
 @register(Tags.security)

@@ -203,6 +203,15 @@ LEDGER_QUEUE_SIZE = env.int("LEDGER_QUEUE_SIZE", default=4096)
 SHUTDOWN_DRAIN_SECONDS = env.int("SHUTDOWN_DRAIN_SECONDS", default=25)
 HOLD_LIFETIME_SECONDS = PROVIDER_TOTAL_TIMEOUT + 300
 
+# Guard rails
+
+MODERATOR = env.str("MODERATOR", default="")
+MODERATION_BASE_URL = env.str("MODERATION_BASE_URL", default="https://api.openai.com/v1")
+MODERATION_API_KEY = env.str("MODERATION_API_KEY", default="")
+MODERATION_MODEL = env.str("MODERATION_MODEL", default="omni-moderation-latest")
+MODERATION_TIMEOUT = env.int("MODERATION_TIMEOUT", default=10)
+MODERATION_FAILS_OPEN = env.bool("MODERATION_FAILS_OPEN", default=False)
+
 # Webhooks
 
 CLERK_WEBHOOK_SECRETS = env.list("CLERK_WEBHOOK_SECRETS", default=[])

@@ -53,6 +53,7 @@ FLOORS_WITH_MONEY = ("accounts/", "credits/", "billing/")
 OUTSIDE_CLIENTS = {"aiohttp", "httpx", "httpx2", "openai", "requests", "urllib3"}
 #: Who talks to the outside world.
 CALLERS_OUT = {
+    "ai/moderation.py": "asks whether what is asked is allowed",
     "accounts/keyset.py": "fetches the identity provider's public keys",
     "webhooks/clerk_sync/api.py": "reads Clerk's lists of people and teams",
 }
