@@ -18,7 +18,8 @@ LOAD := build/load build/upstream
 PRODUCTION := env PREPAID_ENV_FILE=/dev/null DEBUG=false PUBLIC_URL=https://prepaid.example ALLOWED_HOSTS=prepaid.example \
 	DATABASE_URL=postgresql://prepaid@127.0.0.1/prepaid OPENROUTER_API_KEY=sk-or-v1-example \
 	SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
-	API_KEY_PEPPER="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')"
+	API_KEY_PEPPER="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
+	RECEIPT_SIGNING_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(32))')"
 
 .DELETE_ON_ERROR:
 .PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove prove-ledger \

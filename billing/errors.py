@@ -43,6 +43,22 @@ class UnpricedField(PrepaidError):
         self.details = [{"field": field, "message": self.message, "code": self.code.upper()}]
 
 
+class ReceiptNotFound(PrepaidError):
+    """404: there is no such call, or it is somebody else's, or what was kept of it has been erased."""
+
+    status = 404
+    code = "receipt_not_found"
+    message = "There is no receipt with this id. GET /api/credits/usage lists your calls."
+
+
+class ReceiptsNotConfigured(PrepaidError):
+    """501: the operator has made no key to sign receipts with."""
+
+    status = 501
+    code = "receipts_not_configured"
+    message = "Receipts are not signed here: RECEIPT_SIGNING_KEY is not set."
+
+
 class PlanNotFound(PrepaidError):
     status = 404
     code = "plan_not_found"

@@ -8,6 +8,7 @@ from billing.administration.users import views as users
 from billing.keys import views as keys
 from billing.plans import views as plans
 from billing.profile import views as profile
+from billing.receipts import views as receipts
 from billing.statements import views as statements
 from billing.topups import views as topups
 from billing.usage import views as usage
@@ -35,6 +36,7 @@ urlpatterns = [
     path("credits/usage.csv", usage.UsageCsvView.as_view(), name="credit-usage-csv"),
     path("credits/usage/summary", usage.UsageSummaryView.as_view(), name="credit-usage-summary"),
     path("credits/forecast", usage.ForecastView.as_view(), name="credit-forecast"),
+    path("credits/receipts/<id:id>", receipts.ReceiptView.as_view(), name="credit-receipt"),
     path("credits/transactions", statements.TransactionsView.as_view(), name="credit-transactions"),
     path("credits/transactions.csv", statements.TransactionsCsvView.as_view(), name="credit-transactions-csv"),
     path("credits/explain", statements.ExplanationView.as_view(), name="credit-explanation"),

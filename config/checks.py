@@ -26,12 +26,14 @@ from accounts.keyset import LOOPBACK, is_private_channel
 from accounts.leaks import public_keys
 from accounts.roles import Role
 from ai import moderation
+from billing.receipts import signing
 from webhooks.sources import SOURCES
 
 MIN_SECRET_LENGTH = 32
 MIN_DIFFERENT_CHARACTERS = 8
 PLACEHOLDER = re.compile(r"change.?me|replace.?me|example|insecure|placeholder|your.?secret", re.IGNORECASE)
 RANDOM = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
+RECEIPT_KEY = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 OLDEST_SQLITE = (3, 35)
 Apps = Sequence[AppConfig] | None
 
@@ -217,6 +219,15 @@ def webhook_secrets_are_whole(app_configs: Apps, **kwargs: Any) -> Iterator[Chec
             yield Error(f"{source.secrets_setting} has text that is no secret.", hint=hint, id="prepaid.E020")
 
 
+@register(Tags.security)
+def receipts_can_be_signed(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    try:
+        signing.key_set()
+    except ValueError as error:
+        hint = "The public ones are the x of their JWK in /.well-known/jwks.json. " + RECEIPT_KEY
+        yield Error(f"RECEIPT_SIGNING_KEY or RECEIPT_PUBLIC_KEYS: {error}", hint=hint, id="prepaid.E030")
+
+
 @register(Tags.security, deploy=True)
 def production_is_meant(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     if settings.DEBUG:
@@ -225,6 +236,9 @@ def production_is_meant(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessa
     if "*" in settings.ALLOWED_HOSTS:
         hint = "Name the hosts that this service answers for."
         yield Error("ALLOWED_HOSTS allows every host.", hint=hint, id="prepaid.E016")
+    if not settings.RECEIPT_SIGNING_KEY:
+        hint = f"Set RECEIPT_SIGNING_KEY, and keep it. {RECEIPT_KEY}"
+        yield Warning("Nobody gets receipts: there is no key to sign them with.", hint=hint, id="prepaid.W031")
     if urlsplit(settings.PUBLIC_URL).scheme != "https":
         hint = "Set PUBLIC_URL to the address that your users see; it decides about secure cookies, HSTS and redirects."
         yield Warning("PUBLIC_URL is not https.", hint=hint, id="prepaid.W017")

@@ -20,6 +20,7 @@ for name in set(re.findall(r"^#? ?([A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE
 os.environ["PREPAID_ENV_FILE"] = os.devnull
 os.environ["SECRET_KEY"] = "the secret key of the tests, long enough for every check that asks"
 os.environ["API_KEY_PEPPER"] = "the pepper of the tests, long enough for every check that asks"
+os.environ["RECEIPT_SIGNING_KEY"] = "of-the-tests-where-it-is-no-secret-at-all4Q"
 os.environ["DATABASE_POOL_SIZE"] = "0"
 
 # Tests fail to sign in more often than anybody may; those of the throttle switch it on.

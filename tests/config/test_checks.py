@@ -22,6 +22,7 @@ def production(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings.SECRET_KEY = "secret" + GOOD
     settings.API_KEY_PEPPER = "pepper" + GOOD
     settings.SERVICE_JWT_SECRET = "service" + GOOD
+    settings.RECEIPT_SIGNING_KEY = "of-the-tests-where-it-is-no-secret-at-all4Q"
     settings.TRUSTED_PROXY_NETWORKS = ["10.0.3.0/28", "fd00:7::/64"]
     settings.TRUSTED_PROXY_SECRET = "proxy" + GOOD
     settings.CLERK_ISSUER = tokens.ISSUER
@@ -53,6 +54,9 @@ def test_right_settings_of_production_pass(production: Settings) -> None:
     ("changes", "expected"),
     [
         ({"SECRET_KEY": "short"}, ["prepaid.E001"]),
+        ({"RECEIPT_SIGNING_KEY": ""}, ["prepaid.W031"]),
+        ({"RECEIPT_SIGNING_KEY": "short"}, ["prepaid.E030"]),
+        ({"RECEIPT_PUBLIC_KEYS": ["short"]}, ["prepaid.E030"]),
         ({"SECRET_KEY": "django-insecure-" + GOOD}, ["prepaid.E001"]),
         ({"API_KEY_PEPPER": "a" * 64}, ["prepaid.E002"]),
         ({"API_KEY_PEPPER": "change-me" + GOOD}, ["prepaid.E002"]),
@@ -129,6 +133,7 @@ def check_deploy(**changes: str) -> subprocess.CompletedProcess[str]:
         "PREPAID_ENV_FILE": os.devnull,
         "SECRET_KEY": "secret-" + GOOD + GOOD,
         "API_KEY_PEPPER": "pepper-" + GOOD,
+        "RECEIPT_SIGNING_KEY": "of-the-tests-where-it-is-no-secret-at-all4Q",
         "DATABASE_URL": "postgresql://prepaid@127.0.0.1:9/prepaid",
         "PUBLIC_URL": "https://prepaid.test",
         "ALLOWED_HOSTS": "prepaid.test",

@@ -107,6 +107,7 @@ USER = {"id": "user"}
 PLAN = {"id": "plan"}
 SIGN_UP = {"id": "sign_up"}
 HOLD = {"id": "hold"}
+USAGE = {"id": "usage"}
 
 
 def told(**body: Any) -> Body:
@@ -116,6 +117,7 @@ def told(**body: Any) -> Body:
 DOORS = [
     # The API itself
     Door("GET /", EVERYBODY, 302),
+    Door("GET /.well-known/jwks.json", EVERYBODY),
     Door("GET /healthz", EVERYBODY),
     Door("GET /readyz", EVERYBODY),
     Door("GET /api/schema", EVERYBODY),
@@ -175,6 +177,7 @@ DOORS = [
     Door("GET /api/credits/settings", EVERYBODY),
     Door("GET /api/credits/me", READ),
     Door("GET /api/credits/grants", READ),
+    Door("GET /api/credits/receipts/{id}", READ, ids=USAGE),
     Door("GET /api/credits/usage", READ),
     Door("GET /api/credits/usage.csv", READ),
     Door("GET /api/credits/usage/summary", READ),

@@ -16,7 +16,7 @@ from accounts.models import ApiKey, Customer, Invitation, SignUpInvitation, User
 from accounts.roles import Role, Scope
 from accounts.services import create_key
 from accounts.teams import invitations
-from billing.models import Plan
+from billing.models import Plan, UsageRecord
 from credits.amounts import credits
 from credits.models import Account, Hold
 from credits.sessions.budgets import open_session
@@ -27,7 +27,7 @@ from tests.accounts.people import join, person, signed_in, team_of
 REQUEST_ID = "the-same-for-all"
 CLERK_OWNER = "user_2ownerOWNER3456"
 #: Ids that nothing has.
-NUMBERED = ("user", "team", "account", "key", "invitation", "plan", "sign_up")
+NUMBERED = ("user", "team", "account", "key", "invitation", "plan", "sign_up", "usage")
 NOBODYS: dict[str, int | UUID] = {**dict.fromkeys(NUMBERED, 2**59), "hold": UUID(int=7)}
 LATER = int(time.time()) + 24 * 3600
 
@@ -42,6 +42,7 @@ class Side:
     key: ApiKey
     key_text: str
     hold: Hold
+    usage: UsageRecord
     invitation: Invitation
     invitation_token: str
     #: Who may be removed, given another role, and made the owner.
@@ -98,7 +99,8 @@ def side(owner: User, team: Customer, member: User) -> Side:
     )
     plan = Plan.objects.create(name="By hand", slug=uuid4().hex, billing_source="manual", cta_type="contact")
     sign_up = SignUpInvitation.objects.create(email=f"{uuid4().hex}@example.com", expires_at=now + timedelta(days=1))
-    return Side(owner, team, account, key, text, hold, sent, token, member, plan, sign_up)
+    usage = factories.usage(account, api_key=key)
+    return Side(owner, team, account, key, text, hold, usage, sent, token, member, plan, sign_up)
 
 
 # Who stands before the door. Each returns a client that signs in as they do, after it has made them what they are.
