@@ -79,6 +79,19 @@ def mutants_of(module: str, source: str | None = None) -> list[Mutant]:
     ]
 
 
+def texts_of(source: str) -> dict[str, str]:
+    """The text of each function, by its name; of several of one name together, such as a property's."""
+    lines = source.splitlines(keepends=True)
+    texts: dict[str, str] = {}
+    for name, function in _functions(ast.parse(source)):
+        texts[name] = texts.get(name, "") + "".join(lines[_first_line(function) - 1 : function.end_lineno])
+    return texts
+
+
+def _first_line(function: Function) -> int:
+    return min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
+
+
 def _functions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function]]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, Function):
@@ -90,7 +103,7 @@ def _functions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function]
 
 
 def _mutants(module: str, tree: ast.Module, name: str, function: Function) -> Iterator[Mutant]:
-    first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
+    first = _first_line(function)
     text = ast.unparse(function)
     seen: dict[str, int] = {}
     for node, change, apply in _mistakes(function):

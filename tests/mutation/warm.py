@@ -32,6 +32,8 @@ TESTS = (
 ENVIRONMENT = {"HYPOTHESIS_PROFILE": "mutation", "STEPS": "400", "SEED": "1", "EXAMPLES": "1000"}
 #: How much longer than alone a test may take, in seconds of CPU, before a mistake is said to have stopped it.
 PATIENCE = 5.0
+#: And how long by the clock, for one that waits for what never comes. Other work on the machine is no mistake.
+PATIENCE_OF_THE_CLOCK = 20.0
 
 Lines = dict[str, set[int]]
 
@@ -118,6 +120,7 @@ class Warm:
 def allow(seconds: float, *, patience: float = PATIENCE) -> None:
     """Let the next test take ten times as long as it takes alone; then the system ends the process."""
     signal.setitimer(signal.ITIMER_VIRTUAL, patience + 10 * seconds)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_OF_THE_CLOCK + 20 * seconds)
 
 
 def own_database() -> None:
