@@ -1,9 +1,10 @@
 """Balances that administrators correct and grants that they give: movements of the ledger, each once."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
+import time_machine
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import AuditEntry, User
 from credits import services
-from credits.administration.adjustments.services import adjust, change_to
+from credits.administration.adjustments.services import adjust, change_to, reference_of
 from credits.amounts import credits
 from credits.books import HoldRequest
 from credits.models import Account, Grant, LedgerEntry
@@ -64,7 +65,11 @@ def test_more_is_given_and_said_in_the_ledger(administrator: APIClient, account:
         "GRANT", credits(50), "sorry for the outage", f"user:{boss.pk}",
     )  # fmt: skip
     audit = AuditEntry.objects.get(action="credits.adjusted")
-    assert (audit.customer, audit.subject, audit.details["amount"]) == (account.customer, f"account:{account.pk}", "50")
+    assert (audit.customer, audit.subject, audit.details) == (
+        account.customer,
+        f"account:{account.pk}",
+        {"amount": "50", "currency": "credits", "reference": entry.grant.source.split(":", 2)[2]},
+    )
     assert {name: body[name] for name in administrator.get(url).json()} == administrator.get(url).json()
 
 
@@ -158,6 +163,40 @@ def test_a_wrong_field_of_an_adjustment_is_named(administrator, account, url, bo
     assert account.balance == credits(100)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("credits", {"adjustment": 0, "reason": "x"}, "ZERO"),
+        ("credits", {"reason": "x"}, "REQUIRED"),
+        ("credits", {"adjustment": 922_337_203_685, "reason": "x"}, "MAX_VALUE"),
+        ("credits", {"credits": 922_337_203_686, "reason": "x"}, "INVALID"),
+        ("grants", {"amount": "922337203685", "reason": "x"}, "MAX_VALUE"),
+        ("grants", {"amount": "1", "reason": "x", "effectiveAt": "2020-01-01"}, "INVALID"),
+        ("grants", {"amount": "1", "reason": "x", "expiresAt": "2020-01-01"}, "INVALID"),
+    ],
+)
+def test_what_is_wrong_has_a_code(administrator, account, user, path: str, body, code: str) -> None:
+    method = "PUT" if path == "credits" else "POST"
+
+    refused = ask(administrator, method, f"/api/admin/users/{user.pk}/{path}", body)
+
+    assert (refused.status_code, [detail["code"] for detail in refused.json()["details"]]) == (400, [code])
+    account.refresh_from_db()
+    assert account.balance == credits(100)
+
+
+def test_who_is_no_user_is_not_found(administrator: APIClient) -> None:
+    for method, path, body in (("GET", "credits", None), ("PUT", "credits", GIFT), ("POST", "grants", GIFT)):
+        refused = ask(administrator, method, f"/api/admin/users/999999/{path}", body)
+        assert (refused.status_code, refused.json()["error"]) == (404, "user_not_found")
+
+
+def test_request_has_the_same_name_in_the_ledger_for_good(user: User) -> None:
+    customer = user.personal_customer
+
+    assert reference_of(customer, "key") == f"api:{customer.pk}:2c70e12b7a0646f92279f427c7b38e73"
+
+
 def test_an_account_is_adjusted_in_its_own_currency(administrator: APIClient, user: User) -> None:
     team = team_of(user)
     account = factories.account(team, "3", currency="usdc")
@@ -211,7 +250,11 @@ def test_a_grant_is_given_on_its_terms(administrator: APIClient, user: User) -> 
     assert (response.status_code, again.json()) == (201, given)
     assert (given["amount"], given["remaining"], given["category"], given["priority"]) == ("100", "100", "PROMOTION", 5)
     assert (row.expires_at, row.memo) == (later, "welcome")
-    assert AuditEntry.objects.get(action="credits.granted").subject == f"grant:{row.pk}"
+    audit = AuditEntry.objects.get(action="credits.granted")
+    assert (audit.subject, audit.details) == (
+        f"grant:{row.pk}",
+        {"amount": "100", "currency": "credits", "reference": row.source},
+    )
 
 
 def test_a_team_is_given_usdc_that_takes_effect_later(administrator: APIClient, user: User) -> None:
@@ -255,6 +298,28 @@ def test_a_wrong_field_of_a_grant_is_named(administrator, user, changed, field: 
 
     assert fields_of(ask(administrator, "POST", f"/api/admin/users/{user.pk}/grants", body)) == [field]
     assert Grant.objects.count() == 0
+
+
+def test_a_grant_may_begin_now_and_ends_later_than_it_begins(administrator: APIClient, user: User) -> None:
+    now = timezone.now().replace(microsecond=0)
+    second = timedelta(seconds=1)
+
+    def fields(**terms: datetime) -> list[str]:
+        body = {"amount": "5", "reason": "x", **{name: at.isoformat() for name, at in terms.items()}}
+        response = ask(administrator, "POST", f"/api/admin/users/{user.pk}/grants", body)
+        return [] if response.status_code == 201 else fields_of(response)
+
+    with time_machine.travel(now, tick=False):
+        assert fields(effectiveAt=now - second) == ["body.effectiveAt"]
+        assert fields(effectiveAt=now, expiresAt=now + second) == []
+        assert fields(expiresAt=now) == ["body.expiresAt"]
+        assert fields(effectiveAt=now + second, expiresAt=now + second) == ["body.expiresAt"]
+        assert fields(effectiveAt=now + 2 * second, expiresAt=now + second) == ["body.expiresAt"]
+        assert fields(effectiveAt=now + second, expiresAt=now + 2 * second) == []
+
+
+def test_of_what_is_wanted_a_unit_more_pays_debts_too() -> None:
+    assert [change_to(wanted, available=0, owed=5) for wanted in (0, 1)] == [0, 6]
 
 
 @given(wanted=st.integers(0, 10**18), available=st.integers(0, 10**18), owed=st.integers(0, 10**18))

@@ -175,11 +175,64 @@ TWO_TAKE_EFFECT_UNBOOKED = [
     ("wait", 4),
     ("bring up",),
 ]
+#: The same, and nobody has booked either to this day. Another was booked before, and asks for nothing.
+NOBODY_HAS_BOOKED_THEM = [("grant", 4, 2, 0, None), *TWO_TAKE_EFFECT_UNBOOKED[:-1]]
+#: Calls of a session end while it lasts: one in part, one not at all, one late, and another late when it is over.
+A_SESSION_AND_ITS_CALLS = [
+    ("grant", 7, 1, 0, None),
+    ("grant", 12, 2, 0, None),
+    ("hold", 12),
+    ("draw", 0, 6),
+    ("wait", 1),
+    ("settle", 1, 4),
+    ("draw", 0, 3),
+    ("wait", 1),
+    ("release", 2),
+    ("draw", 0, 3),
+    ("draw", 0, 2),
+    ("wait", 5),
+    ("expire", 3),
+    ("wait", 1),
+    ("settle", 3, 2),
+    ("wait", 1),
+    ("expire", 4),
+    ("settle", 0, 3),
+    ("wait", 1),
+    ("settle", 4, 1),
+    ("wait", 1),
+]
+#: A session ends before its call does, which is given back to nobody then.
+A_SESSION_THAT_ENDS_FIRST = [
+    ("grant", 12, 1, 0, None),
+    ("hold", 9),
+    ("draw", 0, 4),
+    ("draw", 0, 3),
+    ("wait", 1),
+    ("release", 0),
+    ("wait", 1),
+    ("settle", 1, 2),
+    ("wait", 1),
+    ("release", 2),
+    ("wait", 1),
+]
+A_GRANT_THAT_IS_VOIDED_WHILE_HELD = [
+    ("grant", 9, 1, 0, None),
+    ("hold", 4),
+    ("wait", 1),
+    ("void", 0),
+    ("wait", 1),
+    ("settle", 0, 3),
+    ("wait", 1),
+]
 
 
 @pytest.mark.proof
 @any_life
 @example(steps=TWO_TAKE_EFFECT_UNBOOKED)
+@example(steps=NOBODY_HAS_BOOKED_THEM)
+@example(steps=A_SESSION_AND_ITS_CALLS)
+@example(steps=A_SESSION_THAT_ENDS_FIRST)
+@example(steps=A_GRANT_THAT_IS_VOIDED_WHILE_HELD)
 @given(steps=st.lists(STEPS, min_size=1, max_size=25))
 def test_an_account_is_explained_at_any_instant_as_it_told_itself_then(db, steps):
     life = Life()
@@ -227,6 +280,7 @@ def test_expiry_counts_at_its_instant_and_is_told_though_it_was_booked_later(cus
     before, after = (history.account_at(customer_account, START + count * HOUR) for count in (1, 3))
 
     assert (before.balance, before.due) == (70_000_000, [])
+    assert history.booked_later(customer_account, before) == {}
     assert (after.balance, after.sequence) == (0, 1)
     assert [(entry.kind, entry.grant_id, entry.amount) for entry in after.due] == [("EXPIRY", grant.pk, -70_000_000)]
     booked = history.booked_later(customer_account, after)
@@ -246,6 +300,54 @@ def test_expiry_belongs_to_the_period_in_which_it_fell_due(customer_account: Acc
         ("EXPIRY", 1, -70_000_000)
     ]
     assert (late.opening.balance, late.movements, late.closing.balance) == (0, [], 0)
+
+
+@pytest.mark.parametrize("is_booked", [False, True], ids=["not to this day", "since"])
+def test_what_a_grant_had_to_pay_when_it_took_effect_is_told_by_whose_debt_it_was(
+    customer_account: Account, is_booked: bool
+):
+    """Another's debt and, of a refund of the grant itself, what it had come to; not what is asked of one to come."""
+    spent = factories.grant(customer_account, "4", now=START, source="spent")
+    factories.usage(customer_account, "4", created_at=START + SECOND)
+    later = factories.grant(customer_account, "10", now=START, effective_at=START + 2 * HOUR, source="later")
+    terms = {"account": customer_account, "kind": "REFUND", "as_of": START, "actor": "system", "now": START + HOUR}
+    reversals.reverse(source=spent.source, key="of-another", asked=30_000_000, **terms)
+    reversals.reverse(source=later.source, key="of-itself", asked=50_000_000, **terms)
+    reversals.reverse(source="never came", key="of-none", asked=90_000_000, **terms)
+    if is_booked:
+        services.bring_up_to_date([customer_account.pk], now=START + 9 * HOUR)
+
+    state = history.account_at(customer_account, START + 3 * HOUR)
+
+    assert [(due.kind, due.grant_id, due.amount, due.reference) for due in state.due] == [
+        ("GRANT", later.pk, 100_000_000, ""),
+        ("DEBT", later.pk, -30_000_000, "of-another"),
+        ("REFUND", later.pk, -50_000_000, "of-itself"),
+    ]
+    assert (state.balance, state.sequence) == (20_000_000, 2)
+
+
+def test_what_was_voided_while_it_was_held_was_so_from_that_instant_on(customer_account: Account):
+    grant = factories.grant(customer_account, "7", now=START)
+    hold_id = services.new_hold_id()
+    services.place_holds([HoldRequest(hold_id, customer_account.pk, None, 30_000_000, START + 9 * HOUR)], now=START)
+    reversals.void_grant(grant=grant, actor="system", memo="Mistake.", now=START + HOUR)
+
+    lots = [history.account_at(customer_account, START + HOUR - wait).lots[0] for wait in (SECOND, 0 * SECOND)]
+
+    assert [(lot.remaining, lot.is_voided) for lot in lots] == [(70_000_000, False), (30_000_000, True)]
+
+
+def test_what_calls_used_between_two_instants_is_what_the_balance_lost(customer_account: Account):
+    factories.grant(customer_account, "9", now=START)
+    for count in (1, 2, 3):
+        factories.usage(customer_account, f"{count}", created_at=START + count * HOUR)
+
+    between = history.between(customer_account, START + HOUR, START + 3 * HOUR)
+
+    assert [(movement.kind, movement.entries, movement.amount) for movement in between.movements] == [
+        ("USAGE", 2, -50_000_000)
+    ]
 
 
 def test_positions_are_found_among_entries_of_one_instant(customer_account: Account):
