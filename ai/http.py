@@ -113,19 +113,33 @@ async def _read(headers: Mapping[str, str], receive: Receive, limit: int) -> byt
 
 
 @asynccontextmanager
-async def while_client_stays(receive: Receive, seconds: float) -> AsyncIterator[None]:
+async def while_client_stays(receive: Receive, seconds: float, writes: Callable[[], int]) -> AsyncIterator[None]:
     """
     Run the block, whose request has been read, for as long as its client is there. Cancels what it waits for.
 
-    :raises ClientGone: if the client hangs up, or has not read everything after ``seconds``
+    ``writes`` counts the beginnings and the ends of what is sent to the client, so that it is odd while one waits.
+
+    :raises ClientGone: if the client hangs up, takes nothing of a write for ``CLIENT_WRITE_TIMEOUT``, or has not read
+        everything after ``seconds``
     """
     hung_up = asyncio.ensure_future(receive())
+    call_later, pause = asyncio.get_running_loop().call_later, settings.CLIENT_WRITE_TIMEOUT / 2
+    has_left = False
+    watch: asyncio.TimerHandle | None = None
 
     def leave(_: object) -> None:
         if not has_left:
             patience.reschedule(0)
 
-    has_left = False
+    def look(before: int) -> None:
+        nonlocal watch
+        now = writes()
+        if now == before and now % 2:
+            leave(None)
+        else:
+            watch = call_later(pause, look, now)
+
+    watch = call_later(pause, look, writes())
     try:
         async with asyncio.timeout(seconds) as patience:
             hung_up.add_done_callback(leave)
@@ -136,6 +150,8 @@ async def while_client_stays(receive: Receive, seconds: float) -> AsyncIterator[
     except TimeoutError as error:
         raise ClientGone from error
     finally:
+        if watch is not None:
+            watch.cancel()
         hung_up.cancel()
 
 

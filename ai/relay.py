@@ -80,6 +80,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._has_started = False
+        self._writes = 0
 
     async def serve(self, credential: Credential, wanted: Wanted, session_id: str | None) -> None:
         """
@@ -141,7 +142,7 @@ class Exchange:
         time_to_read = settings.PROVIDER_TOTAL_TIMEOUT + SLOWEST_READER
         answer: Answer | None = None
         try:
-            async with while_client_stays(self._receive, time_to_read):
+            async with while_client_stays(self._receive, time_to_read, lambda: self._writes):
                 answer = await provider.open(wanted.path, body)
                 if not answer.content_type.startswith("text/event-stream"):
                     await self._whole(answer, settlement)
@@ -185,7 +186,9 @@ class Exchange:
                 raise ours
             translated = translator.feed(chunk)
             if translated:
+                self._writes += 1
                 await self._send({"type": "http.response.body", "body": translated, "more_body": True})
+                self._writes += 1
         scanner.close()
 
     async def _read_on(self, answer: Answer, scanner: Scanner, settlement: Settlement) -> None:

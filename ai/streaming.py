@@ -21,21 +21,27 @@ class LineBuffer:
     """Cuts a stream of bytes into whole lines, however the reads split them. CR LF counts as LF."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the lines that ``chunk`` completes, in one piece that ends with LF, or nothing."""
         whole, newline, rest = chunk.rpartition(b"\n")
         if not newline:
-            self._rest = self._rest + chunk if len(self._rest) < LONGEST_LINE else b""
+            if len(self._rest) < LONGEST_LINE:
+                self._rest += chunk
+            else:
+                self._rest.clear()
             return b""
-        lines = self._rest + whole + newline if self._rest else whole + newline
-        self._rest = rest
+        if not self._rest:
+            self._rest += rest
+            return whole + newline
+        lines = bytes(self._rest) + whole + newline
+        self._rest = bytearray(rest)
         return lines
 
     def flush(self) -> bytes:
         """Return what stands after the last LF: a stream may end without one."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = bytes(self._rest), bytearray()
         return rest
 
 

@@ -20,6 +20,7 @@ from django.conf import settings  # noqa: E402
 from accounts.errors import BodyTooLarge, PrepaidError, RequestTimeout  # noqa: E402
 from accounts.requests import Patience, accept_request_id  # noqa: E402
 from ai import gateway  # noqa: E402
+from config import stopping  # noqa: E402
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -29,6 +30,8 @@ Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None
 
 async def application(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
     """Hand the request to whoever answers its path. Start-up and shutdown concern the gateway alone."""
+    if scope["type"] == "lifespan":
+        stopping.announce_first(settings.SHUTDOWN_NOTICE_SECONDS)
     if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"].startswith(gateway.PREFIXES)):
         await gateway.application(scope, receive, send)
     else:

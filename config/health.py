@@ -7,15 +7,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from psycopg_pool import PoolTimeout
 
-from accounts.errors import PrepaidError
+from config import stopping
 from config.api import request_id_of
-
-
-class NotReady(PrepaidError):
-    """503: this process cannot serve yet, or not any more."""
-
-    status = 503
-    code = "not_ready"
+from config.stopping import NotReady
 
 
 @never_cache
@@ -28,8 +22,9 @@ def alive(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """The database answers and has every migration that this code needs; else 503 with the reason."""
+    """The database answers and has every migration that this code needs; else, or before it stops, 503 and why."""
     try:
+        stopping.check()
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         check_migrations()

@@ -83,6 +83,7 @@ def prepaid_process(*, database_url: str, provider_url: str = NOWHERE, **environ
         "DATABASE_URL": database_url,
         "OPENROUTER_BASE_URL": provider_url,
         "OPENROUTER_API_KEY": "simulated",
+        "SHUTDOWN_NOTICE_SECONDS": "0",
         **environment,
     }
     command = [sys.executable, "-m", "uvicorn", "--port", str(port), "--log-level", "warning"]

@@ -43,6 +43,7 @@ class ServerProcess:
             "DATABASE_URL": database_url,
             "OPENROUTER_BASE_URL": provider_url,
             "OPENROUTER_API_KEY": "simulated",
+            "SHUTDOWN_NOTICE_SECONDS": "0",
             "SHUTDOWN_DRAIN_SECONDS": str(drain_seconds),
             **environment,
         }

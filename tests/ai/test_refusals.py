@@ -318,6 +318,19 @@ def test_body_that_is_too_large_is_refused(prepaid, path, chunked):
 
 
 @pytest.mark.usefixtures("small_bodies")
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("knows_a_key", "status"), [(True, b"413"), (False, b"401")])
+def test_body_is_not_waited_for_where_it_is_too_long_or_nobodys(prepaid, path, knows_a_key, status):
+    address = urlsplit(prepaid.url)
+    credential = f"Authorization: {prepaid.headers['Authorization']}\r\n" if knows_a_key else ""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{credential}Content-Type: application/json\r\n"
+    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        connection.sendall(f"{head}Content-Length: {LIMIT + 1}\r\n\r\n".encode())
+
+        assert connection.recv(65536).split(b" ", 2)[1] == status
+
+
+@pytest.mark.usefixtures("small_bodies")
 @pytest.mark.parametrize("length", ["-1", "1e3", "99999999999999999999999999"])
 def test_length_that_is_none_is_refused(prepaid, length):
     address = urlsplit(prepaid.url)

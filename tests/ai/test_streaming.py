@@ -1,10 +1,12 @@
 """Streams as they pass: what is read of them, what they hold, and what they leave alone."""
 
+import asyncio
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from decimal import Decimal
+from itertools import count
 from urllib.parse import urlsplit
 
 import orjson
@@ -13,6 +15,7 @@ import requests
 from django.db import connection
 
 from ai import relay
+from ai.http import ClientGone, while_client_stays
 from ai.streaming import LONGEST_LINE, LineBuffer, Scanner
 from billing.models import UsageRecord
 from tests import factories
@@ -95,6 +98,18 @@ def test_line_without_end_does_not_fill_the_memory():
     assert len(lines.flush()) <= LONGEST_LINE + len(piece)
 
 
+def test_line_in_many_small_reads_takes_no_longer_than_it_has_bytes():
+    def seconds(length: int) -> float:
+        lines = LineBuffer()
+        started = time.process_time()
+        for _ in range(length // 1000):
+            lines.feed(b"x" * 1000)
+        assert len(lines.feed(b"\n")) == length + 1
+        return time.process_time() - started
+
+    assert seconds(10_000_000) < 1, "each read is copied once, not all that came before it with it"
+
+
 # Readers that are slow
 
 
@@ -142,6 +157,42 @@ def test_reader_that_has_stopped_is_taken_for_gone(prepaid, simulator, account, 
         assert simulator.ended_books()[0]["status"] == "CANCELLED"
         assert_charged_as_booked(simulator)
     assert (record.status, balance(account)) == ("CANCELLED", (99, 0))
+
+
+def test_reader_that_takes_nothing_is_given_up_long_before_the_provider(prepaid, simulator, account, settings):
+    settings.CLIENT_WRITE_TIMEOUT = 1
+    started = time.monotonic()
+
+    with closing(connected(prepaid.url, prepaid.headers, f"{MODEL}?chunks=100000")):
+        record = usage()
+
+        assert simulator.ended_books()[0]["status"] == "CANCELLED"
+        assert_charged_as_booked(simulator)
+    assert time.monotonic() - started < 10
+    assert (record.status, balance(account)) == ("CANCELLED", (99, 0))
+
+
+@pytest.mark.usefixtures("one_database")
+@pytest.mark.parametrize(
+    ("writes", "is_gone"),
+    [
+        (lambda step: 7, True),
+        (lambda step: 8, False),
+        (lambda step: 2 * step + 1, False),
+        (lambda step: 3 if step > 4 else step, True),
+    ],
+    ids=["a write waits", "the provider is waited for", "each write waits and ends", "the fourth write waits"],
+)
+def test_reader_is_gone_that_lets_one_write_wait_too_long(settings, writes, is_gone):
+    settings.CLIENT_WRITE_TIMEOUT = 0.1
+    steps = count()
+
+    async def serve() -> None:
+        async with while_client_stays(asyncio.Event().wait, 30, lambda: writes(next(steps))):
+            await asyncio.sleep(0.5)
+
+    with pytest.raises(ClientGone) if is_gone else nullcontext():
+        asyncio.run(serve())
 
 
 # Many at once

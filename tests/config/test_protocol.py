@@ -1,4 +1,4 @@
-"""Requests that stop before their body begins keep no connection open."""
+"""Requests that stop before their body begins keep no connection open, and answers that nobody reads no memory."""
 
 import asyncio
 import socket
@@ -18,6 +18,7 @@ from tests.server import Server
 pytestmark = pytest.mark.usefixtures("one_database")
 
 HEAD_TIMEOUT = 0.3
+LARGE = 20_000_000
 WHOLE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nHost: a\r\nX-Half"
 SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -33,6 +34,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 def port(settings: Settings) -> Iterator[int]:
     settings.HEAD_TIMEOUT = HEAD_TIMEOUT
+    yield from served(application)
+
+
+def served(application: Any) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(application, http=HttpProtocol, lifespan="off", log_config=None, log_level="error")
         server = Server(config)
@@ -97,3 +102,46 @@ def test_a_slow_answer_is_not_a_slow_head(port: int) -> None:
 
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert answer.endswith(b"OK")
+
+
+# Answers that nobody reads
+
+
+@pytest.fixture
+def generous(settings: Settings) -> Iterator[int]:
+    """A server whose answer is more than all buffers between it and a client hold."""
+    settings.CLIENT_WRITE_TIMEOUT = 0.5
+
+    async def generous(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LARGE)]})
+        await send({"type": "http.response.body", "body": b"x" * LARGE})
+
+    yield from served(generous)
+
+
+def test_answer_that_nobody_reads_is_not_kept(generous: int) -> None:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", generous))
+        connection.sendall(WHOLE)
+        time.sleep(1.5)
+
+        connection.settimeout(5)
+        read = 0
+        with suppress(ConnectionError):
+            while part := connection.recv(65536):
+                read += len(part)
+    assert read < LARGE
+
+
+def test_answer_that_is_read_slowly_is_sent_whole(generous: int) -> None:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.connect(("127.0.0.1", generous))
+        connection.sendall(WHOLE)
+        connection.settimeout(5)
+        read, began = 0, time.monotonic()
+        while read < LARGE:
+            read += len(connection.recv(1_000_000))
+            time.sleep(0.01)
+    assert time.monotonic() - began > 1
