@@ -25,11 +25,16 @@ class Inquiry:
 
 
 def inquire(admissions: Sequence[Admit], *, now: datetime) -> dict[str, Inquiry]:
-    """Return what is known of each admission, by its hold's id. One of somebody unknown is missing."""
+    """
+    Return what is known of each admission, by its hold's id.
+
+    One of somebody unknown is missing, and so is that of a key which is over: no more work is done for it.
+    """
     if not admissions:
         return {}
     digests = {admission.key_digest for admission in admissions} - {""}
-    asking = lookup.read(digests, {admission.who for admission in admissions if not admission.key_digest})
+    read = lookup.read(digests, {admission.who for admission in admissions if not admission.key_digest})
+    asking = {who: caller for who, caller in read.items() if not _is_over(caller, now)}
     prices = prices_in_force(now, {caller.customer_id for caller in asking.values()} - {NOBODY})
     found: dict[str, Inquiry] = {}
     metered = []
@@ -45,6 +50,10 @@ def inquire(admissions: Sequence[Admit], *, now: datetime) -> dict[str, Inquiry]
         for admission, inquiry in metered:
             found[admission.hold_id] = replace(inquiry, rates=_rates(admission, inquiry.asked, listed, now))
     return found
+
+
+def _is_over(caller: Caller, now: datetime) -> bool:
+    return caller.revoked_at is not None or (caller.expires_at is not None and caller.expires_at <= now)
 
 
 def _rates(admission: Admit, asked: Asked, listed: Mapping[str, str], now: datetime) -> Rates | None:
