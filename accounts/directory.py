@@ -14,9 +14,10 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.identities import Identity
-from accounts.models import ApiKey, Customer, FormerMembership, Invitation, Membership
+from accounts.models import Customer, FormerMembership, Membership
 from accounts.provisioning import provision_user
 from accounts.roles import Role
+from accounts.teams.customers import close_locked
 
 MAX_NAME = 200
 #: Who did it, in audit entries.
@@ -73,7 +74,7 @@ def keep_team(external_id: str, *, name: str, updated_at: datetime) -> Outcome:
 
 
 @transaction.atomic
-def close_team(external_id: str, *, now: datetime) -> Outcome:
+def end_team(external_id: str, *, now: datetime) -> Outcome:
     """
     End the memberships, keys and invitations of the team. Its books stay.
 
@@ -82,12 +83,7 @@ def close_team(external_id: str, *, now: datetime) -> Outcome:
     team = _locked(external_id)
     if team.closed_at is not None:
         return Outcome.TEAM_GONE
-    ApiKey.objects.filter(customer=team, revoked_at=None).update(revoked_at=now, revoked_by=ACTOR)
-    Invitation.objects.filter(Invitation.OPEN, customer=team).update(revoked_at=now)
-    team.memberships.all().delete()
-    team.closed_at = now
-    team.save(update_fields=["closed_at"])
-    audit.record(team, "customer.closed", f"customer:{team.pk}", actor=ACTOR, now=now)
+    close_locked(team, actor=ACTOR, now=now)
     return Outcome.TEAM_CLOSED
 
 

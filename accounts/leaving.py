@@ -5,6 +5,7 @@ from datetime import datetime
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts import audit
 from accounts.errors import OwnerMustTransfer
@@ -18,37 +19,53 @@ FORGOTTEN = "deleted"
 @transaction.atomic
 def leave_for_good(user: User, *, now: datetime) -> None:
     """
-    Revoke the user's keys, end their memberships, and clear name and address wherever they are kept.
-
-    Teams that they alone are in are given up. Keys that they made for other teams pass to the owner. The id at the
-    identity provider stays, so that no token or news from before makes them anew.
+    Forget the user, as they themselves ask for it.
 
     :raises OwnerMustTransfer: if they own teams with other members; ``customers`` names those
     """
-    user = User.objects.select_for_update().get(pk=user.pk)
-    actor = f"user:{user.pk}"
-    memberships = Membership.objects.filter(user=user, customer__kind=Customer.Kind.TEAM)
-    teams = list(Customer.objects.select_for_update().filter(memberships__in=memberships).order_by("pk"))
-    owned = [team for team in teams if memberships.filter(customer=team, role=Role.OWNER).exists()]
-    shared = [team.pk for team in owned if team.memberships.exclude(user=user).exists()]
+    locked = User.objects.select_for_update().get(pk=user.pk)
+    shared = [team.pk for team in _owned(locked) if _others(team, locked).exists()]
     if shared:
         raise OwnerMustTransfer(customers=shared)
-    for team in owned:
-        if team.external_id is None and team.suspended_at is None:
+    forget(locked, actor=f"user:{user.pk}", now=now)
+
+
+def forget(user: User, *, actor: str, now: datetime) -> None:
+    """
+    Revoke the keys of ``user``, who is locked, end their memberships, and clear who they were wherever it is kept.
+
+    Teams that they alone are in are given up; one with other members keeps them as its owner, who can do nothing,
+    until an operator decides. Keys that they made for other teams pass to the owner. The id at the identity provider
+    stays, so that no token or news from before makes them anew.
+    """
+    owned = _owned(user)
+    memberships = Membership.objects.filter(user=user, customer__kind=Customer.Kind.TEAM)
+    for team in Customer.objects.select_for_update().filter(memberships__in=memberships).order_by("pk"):
+        if team in owned and team.external_id is None and _others(team, user).exists():
+            continue
+        if team in owned and team.external_id is None and team.suspended_at is None:
             close_team(team, actor=actor, now=now)
-    for team in teams:
         heir = Membership.objects.filter(customer=team, role=Role.OWNER).exclude(user=user).first()
         ApiKey.objects.filter(customer=team, created_by=user).update(created_by=heir and heir.user_id)
-        audit.record(team, "member.left", actor, actor=actor, now=now)
-    memberships.delete()
-    _forget(user, now=now)
-    audit.record(user.personal_customer, "user.deleted", actor, actor=actor, now=now)
+        memberships.filter(customer=team).delete()
+        audit.record(team, "member.left", f"user:{user.pk}", actor=actor, now=now)
+    _clear(user, actor=actor, now=now)
+    audit.record(user.personal_customer, "user.deleted", f"user:{user.pk}", actor=actor, now=now)
 
 
-def _forget(user: User, *, now: datetime) -> None:
+def _owned(user: User) -> list[Customer]:
+    own = Membership.objects.filter(user=user, role=Role.OWNER)
+    return list(Customer.objects.filter(kind=Customer.Kind.TEAM, memberships__in=own).order_by("pk"))
+
+
+def _others(team: Customer, user: User) -> QuerySet[Membership]:
+    return team.memberships.exclude(user=user)
+
+
+def _clear(user: User, *, actor: str, now: datetime) -> None:
     customer = user.personal_customer
     theirs = ApiKey.objects.filter(customer=customer)
-    theirs.filter(revoked_at=None).update(revoked_at=now, revoked_by=f"user:{user.pk}")
+    theirs.filter(revoked_at=None).update(revoked_at=now, revoked_by=actor)
     theirs.update(name=FORGOTTEN, metadata={})
     if user.email:
         invitations = Invitation.objects.filter(email=user.email)

@@ -12,7 +12,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
-from accounts.models import Customer, SignUpInvitation, User
+from accounts import leaving
+from accounts.directory import ACTOR
+from accounts.models import Customer, User
 from accounts.provisioning import provision_user
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ def keep_profile(external_id: str, *, email: str, name: str, updated_at: datetim
 @transaction.atomic
 def forget_user(external_id: str, *, now: datetime) -> Outcome:
     """
-    Deactivate the user with ``external_id`` and clear who they were. What they spent stays on the books.
+    Forget the user with ``external_id``, as ``leaving.forget`` does. What they spent stays on the books.
 
     It is final. One who is not known yet appears deleted, so that news from before cannot revive them.
     """
@@ -58,15 +60,7 @@ def forget_user(external_id: str, *, now: datetime) -> Outcome:
     user = User.objects.select_for_update().get(external_id=external_id)
     if user.deleted_at is not None:
         return Outcome.GONE
-    if user.email:
-        SignUpInvitation.objects.filter(email=user.email).delete()
-    user.name = ""
-    user.is_active = False
-    user.deleted_at = now
-    user.set_unusable_password()
-    _save_with_address(user, None)
-    # Teams that the identity provider does not know keep them as they are: somebody there has to decide.
-    user.memberships.filter(customer__kind=Customer.Kind.TEAM, customer__external_id__isnull=False).delete()
+    leaving.forget(user, actor=ACTOR, now=now)
     return Outcome.FORGOTTEN
 
 

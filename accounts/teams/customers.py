@@ -51,13 +51,17 @@ def close_team(team: Customer, *, actor: str, now: datetime) -> None:
     :raises NotATeam: if it is a person's own customer
     :raises ManagedElsewhere: if it belongs to the identity provider
     """
-    locked = lock_team(team)
-    ApiKey.objects.filter(customer=locked, revoked_at=None).update(revoked_at=now, revoked_by=actor)
-    Invitation.objects.filter(Invitation.OPEN, customer=locked).update(revoked_at=now)
-    Membership.objects.filter(customer=locked).delete()
-    locked.closed_at = now
-    locked.save(update_fields=["closed_at"])
-    audit.record(locked, "customer.closed", name_of(locked), actor=actor, now=now)
+    close_locked(lock_team(team), actor=actor, now=now)
+
+
+def close_locked(team: Customer, *, actor: str, now: datetime) -> None:
+    """The same of a team that is locked, whoever manages it."""
+    ApiKey.objects.filter(customer=team, revoked_at=None).update(revoked_at=now, revoked_by=actor)
+    Invitation.objects.filter(Invitation.OPEN, customer=team).update(revoked_at=now)
+    Membership.objects.filter(customer=team).delete()
+    team.closed_at = now
+    team.save(update_fields=["closed_at"])
+    audit.record(team, "customer.closed", name_of(team), actor=actor, now=now)
 
 
 @transaction.atomic

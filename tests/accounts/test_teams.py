@@ -9,7 +9,7 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from accounts.directory import close_team, end_membership, keep_membership, keep_team
+from accounts.directory import end_membership, end_team, keep_membership, keep_team
 from accounts.errors import CustomerNotFound, Suspended
 from accounts.identities import Identity
 from accounts.models import Customer, Membership, User
@@ -110,7 +110,7 @@ def test_a_team_that_is_closed_is_closed_for_members_keys_and_late_news_and_keep
     account = factories.account(team, "40")
     key = factories.api_key(team)
 
-    close_team(TEAM, now=now)
+    end_team(TEAM, now=now)
     keep_team(TEAM, name="Acme", updated_at=now + timedelta(days=1))
     keep_membership(TEAM, tokens.CLERK_USER, word="admin", told_at=now + timedelta(days=1))
 

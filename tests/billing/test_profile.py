@@ -1,6 +1,7 @@
 """``/api/me``: read, changed, taken along, and deleted so that nobody is there any more and the books stay."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import ApiKey, AuditEntry, Customer, Invitation, Membership, User
+from accounts.profiles import forget_user
 from accounts.teams.invitations import invite
 from credits.models import Account, Grant, LedgerEntry
 from tests import factories
@@ -89,15 +91,30 @@ def delete(user: User) -> Any:
     return signed_in(user).delete(URL, {"confirm": "DELETE"})
 
 
-def test_who_is_deleted_is_nowhere_and_the_books_stay(ada: User) -> None:
+def by_themselves(user: User) -> None:
+    assert delete(user).status_code == 204
+
+
+def at_the_identity_provider(user: User) -> None:
+    assert user.external_id
+    assert forget_user(user.external_id, now=timezone.now()) == "user deactivated and pseudonymised"
+
+
+HOWEVER = pytest.mark.parametrize("forget", [by_themselves, at_the_identity_provider])
+Forget = Callable[[User], None]
+
+
+@HOWEVER
+def test_who_is_deleted_is_nowhere_and_the_books_stay(ada: User, forget: Forget) -> None:
     account = factories.account(ada.personal_customer, "10")
     key = factories.api_key(ada.personal_customer, name=f"{NAME}'s laptop")
     host = person()
     invite(team_of(host), email=EMAIL, role="MEMBER", invited_by=host, now=timezone.now())
     LogEntry.objects.log_actions(host.pk, [ada], 2, single_object=True)
+    User.objects.filter(pk=ada.pk).update(is_staff=True, is_superuser=True)
     assert {EMAIL in everything(), NAME in everything()} == {True}
 
-    assert delete(ada).status_code == 204
+    forget(ada)
 
     text = everything()
     assert (EMAIL in text, NAME in text) == (False, False)
@@ -107,6 +124,7 @@ def test_who_is_deleted_is_nowhere_and_the_books_stay(ada: User) -> None:
     assert signed_in(ada).get(URL).status_code == 403
     ada.refresh_from_db()
     assert (ada.is_active, ada.deleted_at is not None, ada.external_id is not None) == (False, True, True)
+    assert (ada.is_staff, ada.is_superuser) == (False, False)
 
 
 @pytest.mark.parametrize("body", [{}, {"confirm": "yes"}, {"confirm": True}, {"confirm": "DELETE", "x": 1}])
@@ -131,12 +149,24 @@ def test_the_owner_of_others_transfers_first(ada: User) -> None:
     assert (role_of(ada, team), role_of(heir, team)) == (None, "OWNER")
 
 
-def test_a_team_of_one_is_given_up_and_keys_of_other_teams_go_on(ada: User) -> None:
+def test_whom_the_identity_provider_deletes_stays_the_owner_of_others_and_can_do_nothing(ada: User) -> None:
+    team = team_of(ada)
+    member = join(person(), team)
+
+    at_the_identity_provider(ada)
+
+    assert (role_of(ada, team), role_of(member, team)) == ("OWNER", "MEMBER")
+    assert signed_in(ada, team).get("/api/credits/me").status_code == 403
+    assert signed_in(member, team).get("/api/credits/me").status_code == 200
+
+
+@HOWEVER
+def test_a_team_of_one_is_given_up_and_keys_of_other_teams_go_on(ada: User, forget: Forget) -> None:
     alone, other = team_of(ada), team_of(owner := person())
     join(ada, other, "ADMIN")
     closed, kept = factories.api_key(alone, created_by=ada), factories.api_key(other, created_by=ada)
 
-    assert delete(ada).status_code == 204
+    forget(ada)
 
     alone.refresh_from_db()
     assert alone.closed_at is not None

@@ -169,6 +169,11 @@ def seen(user_id: str = USER_ID) -> tuple[Any, ...]:
     return user.email, user.name, user.is_active, customers[0].name, customers.count()
 
 
+def forgotten(user_id: str = USER_ID) -> tuple[Any, ...]:
+    """What is seen of a deleted user."""
+    return None, "", False, f"deleted {Customer.objects.get(user__external_id=user_id).pk}", 1
+
+
 @pytest.mark.django_db
 class TestUsers:
     def test_created_user_appears_with_their_customer(self, now: datetime):
@@ -251,7 +256,7 @@ class TestUsers:
         tell("user.deleted", {"object": "user", "id": USER_ID, "deleted": True}, now)
 
         user = User.objects.get(external_id=USER_ID)
-        assert seen() == (None, "", False, USER_ID, 1)
+        assert seen() == forgotten()
         assert (user.deleted_at, user.has_usable_password()) == (now, False)
         assert account_of(customer) == account
         assert account.entries.count() == 1
@@ -263,7 +268,7 @@ class TestUsers:
         with pytest.raises(Suspended):
             principal_of_person(Identity(USER_ID))
 
-        assert seen() == (None, "", False, USER_ID, 1)
+        assert seen() == forgotten()
 
     def test_suspended_user_stays_so_when_their_profile_changes(self, now: datetime):
         tell("user.created", user_data(), now)
@@ -331,4 +336,4 @@ class TestUsers:
             tell(type, told, now)
 
         newest = (f"{user_id}.3@example.com", "Ada 3 Lovelace", True, "Ada 3 Lovelace", 1)
-        assert seen(user_id) == ((None, "", False, user_id, 1) if deleted else newest)
+        assert seen(user_id) == (forgotten(user_id) if deleted else newest)

@@ -25,8 +25,8 @@ def forget_user(payload: Payload, *, now: datetime) -> str:
     return profiles.forget_user(user_id(part(payload, "data"), "id"), now=now)
 
 
-def close_team(payload: Payload, *, now: datetime) -> str:
-    return directory.close_team(team_id(part(payload, "data"), "id"), now=now)
+def end_team(payload: Payload, *, now: datetime) -> str:
+    return directory.end_team(team_id(part(payload, "data"), "id"), now=now)
 
 
 def end_membership(payload: Payload, *, now: datetime) -> str:
@@ -48,7 +48,7 @@ class Clerk(StandardWebhooks):
         "user.deleted": forget_user,
         "organization.created": keeping(clerk_objects.keep_team),
         "organization.updated": keeping(clerk_objects.keep_team),
-        "organization.deleted": close_team,
+        "organization.deleted": end_team,
         "organizationMembership.created": keeping(clerk_objects.keep_membership),
         "organizationMembership.updated": keeping(clerk_objects.keep_membership),
         "organizationMembership.deleted": end_membership,
