@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -14,9 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from ai.providers.simulator import catalogue
 from ai.providers.simulator.books import Booking, Books
-from ai.providers.simulator.chat import Chat, Refused
+from ai.providers.simulator.answering import Answering, Refused
 from ai.providers.simulator.faults import Faults, Rule, Rules, read_text, split_model
-from ai.providers.simulator.line import HungUp, Line
+from ai.providers.simulator.formats import FORMATS
+from ai.providers.simulator.line import HungUp, Line, openrouters_error
 
 KEPT_REQUESTS = 500
 
@@ -72,12 +74,13 @@ class Simulator:
             raise ValueError(f"At most {most} chunks or images are simulated here.")
         return body, model, faults
 
-    async def chat(self, call: Call) -> None:
+    async def answer(self, form: type[Answering], call: Call) -> None:
+        """Answer in one of the wire formats."""
         if call.model not in catalogue.BY_ID:
             await call.line.error(400, f"{call.model or 'undefined'} is not a valid model ID")
             return
         try:
-            chat = Chat(
+            answering = form(
                 line=call.line,
                 books=self.books,
                 body=call.body,
@@ -88,7 +91,7 @@ class Simulator:
         except Refused as refused:
             await call.line.error(refused.status, refused.message)
         else:
-            await chat.answer()
+            await answering.answer()
 
     async def models(self, call: Call) -> None:
         found = catalogue.with_outputs(call.query.get("output_modalities", ""))
@@ -133,7 +136,8 @@ class Endpoint:
             body, model, faults = self.simulator.read(self.path, raw)
         except ValueError as error:
             body, model, faults, problem = {}, "", Faults(), str(error)
-        line = Line(receive, send, faults)
+        form = FORMATS.get(self.path)
+        line = Line(receive, send, faults, refusal=form.refusal if form else openrouters_error)
         try:
             if not request.headers.get("Authorization", "").removeprefix("Bearer").strip():
                 await line.error(401, "No auth credentials found")
@@ -154,7 +158,7 @@ class Endpoint:
 def answers_of(simulator: Simulator) -> dict[str, tuple[str, Callable[[Call], Awaitable[None]]]]:
     """The provider's paths, each with its method and what answers it."""
     return {
-        "chat/completions": ("POST", simulator.chat),
+        **{path: ("POST", partial(simulator.answer, form)) for path, form in FORMATS.items()},
         "models": ("GET", simulator.models),
         "generation": ("GET", simulator.generation),
         "key": ("GET", simulator.key),

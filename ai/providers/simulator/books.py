@@ -24,6 +24,7 @@ class Booking:
     generation_ms: int
     text_tokens: int = 0
     images: int = 0
+    vectors: int = 0
     chunks: int = 0
     finish_reason: str | None = None
     status: str = "RUNNING"
@@ -34,6 +35,8 @@ class Booking:
     def cost(self) -> Decimal:
         if self.status == "FAILED":
             return Decimal(0)
+        if not (self.text_tokens or self.images or self.vectors):
+            return Decimal(0)  # nothing was produced
         return catalogue.cost(
             self.model, prompt_tokens=self.prompt_tokens, text_tokens=self.text_tokens, images=self.images
         )
@@ -70,6 +73,7 @@ class Booking:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "images": self.images,
+            "vectors": self.vectors,
             "chunks": self.chunks,
             "streamed": self.streamed,
             "cancelled": self.status == "CANCELLED",

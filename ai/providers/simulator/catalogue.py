@@ -93,6 +93,15 @@ MODELS = [
         image_output="0.00002",
         context_length=46_864,
     ),
+    _model(
+        "openai/text-embedding-3-small",
+        "OpenAI: Text Embedding 3 Small",
+        "0.00000002",
+        "0",
+        outputs=("embeddings",),
+        context_length=8_192,
+        max_completion_tokens=8_192,
+    ),
 ]
 BY_ID = {model["id"]: model for model in MODELS}
 
@@ -125,9 +134,7 @@ def outputs(model: str) -> list[str]:
 
 
 def cost(model: str, *, prompt_tokens: int, text_tokens: int, images: int) -> Decimal:
-    """Return what a generation costs, exactly: nothing when it has produced nothing."""
-    if not text_tokens and not images:
-        return Decimal(0)
+    """Return what a generation costs, exactly."""
     price = {part: Decimal(text) for part, text in BY_ID[model]["pricing"].items()}
     return (
         prompt_tokens * price["prompt"]

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import orjson
@@ -14,6 +14,15 @@ from ai.providers.simulator.faults import BEFORE_HEADERS, Faults
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 PAGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
+
+
+#: Makes the body of a refusal of its status, its text and what else is known of it.
+Refusal = Callable[[int, str, dict[str, Any]], dict[str, Any]]
+
+
+def openrouters_error(status: int, message: str, metadata: dict[str, Any]) -> dict[str, Any]:
+    error = {"code": status, "message": message, **({"metadata": metadata} if metadata else {})}
+    return {"error": error, "user_id": "user_simulated"}
 
 
 class HungUp(Exception):
@@ -27,8 +36,9 @@ class Line:
     Must be left through ``hang_up``. Every method that waits raises ``HungUp`` when the client is gone.
     """
 
-    def __init__(self, receive: Receive, send: Send, faults: Faults) -> None:
+    def __init__(self, receive: Receive, send: Send, faults: Faults, *, refusal: Refusal) -> None:
         self.faults = faults
+        self._refusal = refusal
         self._receive = receive
         self._send = send
         self._gone: asyncio.Future[Any] = asyncio.ensure_future(receive())
@@ -112,13 +122,12 @@ class Line:
         await self.close()
 
     async def error(self, status: int, message: str, **metadata: Any) -> None:
-        """Refuse as OpenRouter does."""
+        """Refuse as OpenRouter does on this path."""
         retry_after = self.faults.retry_after
         headers = [] if retry_after is None else [("Retry-After", str(retry_after))]
         if 300 <= status < 400:
             headers.append(("Location", "/api/v1/models"))
-        error = {"code": status, "message": message, **({"metadata": metadata} if metadata else {})}
-        await self.json(status, {"error": error, "user_id": "user_simulated"}, headers)
+        await self.json(status, self._refusal(status, message, metadata), headers)
 
     async def garbage(self) -> None:
         await self.open(200, "text/html; charset=utf-8")
