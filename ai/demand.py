@@ -53,7 +53,7 @@ def measure(wanted: Wanted, body: bytes | memoryview) -> Demand:
     raw = bytes(body)
     if any(mark in raw for mark in MARKS):
         text, images, has_files, has_audio = _parts(payload, text)
-    prompt = text + images * TOKENS_OF_IMAGE + TOKENS_OF_TEMPLATE
+    prompt = text + images * TOKENS_OF_IMAGE + TOKENS_OF_TEMPLATE * wanted.prompts
     if payload.get("tools"):
         prompt += TOKENS_OF_TOOLS
     choices = max(_count(payload.get("n")), _count(payload.get("best_of")))
@@ -61,7 +61,8 @@ def measure(wanted: Wanted, body: bytes | memoryview) -> Demand:
         prompt_tokens=UNKNOWN_LENGTH if has_files else prompt,
         images=images,
         completion_tokens=_limit(wanted) if wanted.limit_fields else None,
-        choices=choices,
+        choices=choices * wanted.prompts,
+        prompts=wanted.prompts,
         calls=wanted.calls,
         can_be_limited=bool(wanted.limit_fields),
         has_audio=has_audio,

@@ -1,8 +1,8 @@
 """
 The gateway: an ASGI application of its own beside Django, for the paths that call models.
 
-    /v1/chat/completions, /api/v1/chat/completions    OpenAI's and OpenRouter's clients
-    /v1/models, /api/v1/models
+    /v1/chat/completions and the others of PROTOCOLS, /v1/models    OpenAI's and OpenRouter's clients
+    the same under /api/v1/, as OpenRouter has them
     /api/ai/chat, /api/ai/image, /api/ai/openrouter/models    the first original's
 
 The hot endpoints are plain ASGI (``ai.relay``) and found by their path; Starlette does the rest.
@@ -31,6 +31,9 @@ from ai.catalogue import models, openrouter_models
 from ai.desk import desk
 from ai.http import Receive, Scope, Send
 from ai.images import ImageGeneration
+from ai.protocols.base import Protocol
+from ai.protocols.completions import Completions
+from ai.protocols.embeddings import Embeddings
 from ai.protocols.errors import flat, openai
 from ai.protocols.openai import ChatCompletions
 from ai.protocols.ui_message_stream import UIMessageStream
@@ -80,7 +83,8 @@ async def on_bug(request: Request, exception: Exception) -> Response:
 
 def refused(request: Request, error: PrepaidError) -> Response:
     request_id = accept_request_id(request.headers.get("x-request-id"))
-    shape = flat if request.url.path.startswith("/api/ai/") else openai
+    relay = RELAYS.get(request.url.path)
+    shape = relay.protocol.error if relay else flat if request.url.path.startswith("/api/ai/") else openai
     headers = {**error.headers, "X-Request-Id": request_id}
     return Response(shape(error, request_id), error.status, headers, "application/json")
 
@@ -99,17 +103,24 @@ def middleware() -> list[Middleware]:
     ]
 
 
+#: A wire format a line, by its path below each of ``ROOTS``.
+PROTOCOLS: dict[str, Protocol] = {
+    "chat/completions": ChatCompletions(),
+    "completions": Completions(),
+    "embeddings": Embeddings(),
+}
+#: OpenAI's clients call the first, OpenRouter's the second; both are served alike.
+ROOTS = ("/v1/", "/api/v1/")
+
 RELAYS = {
-    "/v1/chat/completions": Relay(ChatCompletions()),
-    "/api/v1/chat/completions": Relay(ChatCompletions()),
+    **{root + path: Relay(protocol) for root in ROOTS for path, protocol in PROTOCOLS.items()},
     "/api/ai/chat": Relay(UIMessageStream()),
 }
 
 starlette = Starlette(
     routes=[
         *(Route(path, relay, methods=["POST"]) for path, relay in RELAYS.items()),
-        Route("/v1/models", models),
-        Route("/api/v1/models", models),
+        *(Route(f"{root}models", models) for root in ROOTS),
         Route("/api/ai/image", ImageGeneration(), methods=["POST"]),
         Route("/api/ai/openrouter/models", openrouter_models),
     ],

@@ -14,19 +14,21 @@ MILLION = 10**6
 
 def held_back(wanted: Wanted) -> frozenset[str]:
     """The names of the fields that are written when it is known what may be held."""
-    return frozenset(("user", "provider", *wanted.limit_fields))
+    return frozenset(("user", *wanted.told, *wanted.limit_fields))
 
 
 def last_fields(wanted: Wanted, limits: Limits | None, user: str) -> dict[str, Any]:
     """Return the fields that were held back, with ``limits`` in the place of what the caller asked for."""
     payload = wanted.payload
-    fields = {name: payload[name] for name in ("provider", *wanted.limit_fields) if name in payload}
+    fields = {name: payload[name] for name in (*wanted.told, *wanted.limit_fields) if name in payload}
     if limits is not None:
         if wanted.limit_fields:
             given = [name for name in wanted.limit_fields if fields.pop(name, None) is not None]
             fields[given[0] if given else wanted.limit_fields[-1]] = limits.max_tokens
-        fields["provider"] = _at_most(fields.get("provider"), limits.rates)
-    fields["user"] = user
+        if "provider" in wanted.told:
+            fields["provider"] = _at_most(fields.get("provider"), limits.rates)
+    if "user" in wanted.told:
+        fields["user"] = user
     return fields
 
 

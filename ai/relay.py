@@ -34,9 +34,9 @@ from ai.http import (
 )
 from ai.limits import held_back, last_fields
 from ai.protocols.base import Protocol, Translator, Wanted
-from ai.providers.base import Answer, Provider, read_answer, read_usage
+from ai.providers.base import Answer, Provider
 from ai.settlement import Settlement
-from ai.streaming import Scanner, error_of
+from ai.streaming import Scanner
 from billing.admission import CREDITS
 from billing.calls import Ending, Receipt
 from credits.amounts import display
@@ -52,15 +52,15 @@ class Relay:
     """An ASGI endpoint that speaks one protocol."""
 
     def __init__(self, protocol: Protocol) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)
         request_id = accept_request_id(headers.get("x-request-id"))
-        exchange = Exchange(self._protocol, request_id, receive, send)
+        exchange = Exchange(self.protocol, request_id, receive, send)
         try:
             credential = await authenticate(scope)
-            wanted = self._protocol.read(await read_json(headers, receive))
+            wanted = self.protocol.read(await read_json(headers, receive))
             await exchange.serve(credential, wanted, session_of(headers))
         except PrepaidError as error:
             await exchange.refuse(await throttled(error, scope))
@@ -121,23 +121,22 @@ class Exchange:
         if not answer.has_arrived:
             await settlement.identify_if_possible()
         body = await answer.read(LONGEST_ANSWER)
-        parsed = read_answer(body)
-        usage = read_usage(parsed)
-        failure = error_of(parsed)
-        if failure is not None:
-            error = errors.of_event(failure)
-            await settlement.conclude(Ending.FAILED, usage, delivered=0, error_code=error.code)
+        scanner = self._protocol.scanner()
+        scanner.read_whole(body)
+        if scanner.error is not None:
+            error = errors.of_event(scanner.error)
+            await settlement.conclude(Ending.FAILED, scanner.usage, delivered=0, error_code=error.code)
             raise error
         settlement.mark_first_byte()
-        if usage is None:
-            await self._settle_unmeasured(settlement, Ending.COMPLETED, is_whole=True)
+        if scanner.usage is None:
+            await self._settle_unmeasured(settlement, Ending.COMPLETED, scanner.delivered, is_whole=True)
         else:
-            await settlement.conclude(Ending.COMPLETED, usage)
+            await settlement.conclude(Ending.COMPLETED, scanner.usage, delivered=scanner.delivered)
         await respond(self._send, 200, body, [JSON, *self._call_headers(settlement)])
 
     async def _stream(self, provider: Provider, body: bytes, wanted: Wanted, settlement: Settlement) -> None:
         """Relay an answer as it comes, as long as the client is there, and settle it by what has come."""
-        scanner, translator = Scanner(), self._protocol.translator(wanted, self._request_id)
+        scanner, translator = self._protocol.scanner(), self._protocol.translator(wanted, self._request_id)
         ending, failure = Ending.COMPLETED, None
         time_to_read = settings.PROVIDER_TOTAL_TIMEOUT + SLOWEST_READER
         answer: Answer | None = None
@@ -204,12 +203,15 @@ class Exchange:
         usage = scanner.usage
         if usage is None:
             is_whole = scanner.is_done and error is None
-            return await self._settle_unmeasured(settlement, ending, is_whole=is_whole, error_code=error_code)
+            return await self._settle_unmeasured(
+                settlement, ending, scanner.delivered, is_whole=is_whole, error_code=error_code
+            )
         was_given_up = scanner.error is not None and not usage.cost
-        return await settlement.conclude(ending, usage, delivered=0 if was_given_up else None, error_code=error_code)
+        delivered = 0 if was_given_up else scanner.delivered
+        return await settlement.conclude(ending, usage, delivered=delivered, error_code=error_code)
 
     async def _settle_unmeasured(
-        self, settlement: Settlement, ending: Ending, *, is_whole: bool, error_code: str = ""
+        self, settlement: Settlement, ending: Ending, delivered: int | None, *, is_whole: bool, error_code: str = ""
     ) -> Receipt | None:
         """
         Settle an answer that came without its usage: the provider is asked, if it named the generation.
@@ -220,7 +222,8 @@ class Exchange:
             await settlement.ask_later(error_code)
             return None
         if is_whole:
-            return await settlement.conclude(ending, None, delivered=settlement.call.quantity)
+            units = settlement.call.quantity if delivered is None else delivered
+            return await settlement.conclude(ending, None, delivered=units)
         if not self._has_started:
             return await settlement.conclude(ending, None, delivered=0, error_code=error_code)
         logger.warning("What hold %s was used for nobody will know: it is our loss.", settlement.call.hold_id)

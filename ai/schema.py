@@ -61,6 +61,7 @@ MODEL: Schema = {
     "examples": ["openai/gpt-4o-mini"],
 }
 COUNT: Schema = {"type": "integer", "minimum": 0}
+PROMPTS: Schema = {"type": ["string", "array"], "minLength": 1, "minItems": 1, "maxItems": 2048, "items": {}}
 
 COMPONENTS: Schema = {
     OPENAI_ERROR: _object(
@@ -109,6 +110,50 @@ COMPONENTS: Schema = {
             "model": TEXT,
             "choices": {"type": "array", "items": {"type": "object"}},
             "usage": _ref("Usage"),
+        },
+        description="The provider's answer as it came.",
+    ),
+    "CompletionRequest": _object(
+        {
+            "model": MODEL,
+            "prompt": {**PROMPTS, "description": "A text, tokens, or a list of either. Each is completed and charged."},
+            "stream": {"type": "boolean", "default": False},
+            "n": {"type": "integer", "minimum": 1, "maximum": 128, "default": 1, "description": "Each is charged."},
+            "max_tokens": {"type": "integer", "minimum": 1},
+        },
+        required=("model", "prompt"),
+        description="OpenAI's request of old. Every other field of it is passed to the provider.",
+    ),
+    "Completion": _object(
+        {
+            "id": TEXT,
+            "object": {"const": "text_completion"},
+            "created": {"type": "integer"},
+            "model": TEXT,
+            "choices": {"type": "array", "items": {"type": "object"}},
+            "usage": _ref("Usage"),
+        },
+        description="The provider's answer as it came.",
+    ),
+    "EmbeddingRequest": _object(
+        {
+            "model": MODEL,
+            "input": {**PROMPTS, "description": "A text, tokens, or a list of either. Each is a unit."},
+            "encoding_format": {"type": "string", "enum": ["float", "base64"]},
+            "dimensions": {"type": "integer", "minimum": 1},
+        },
+        required=("model", "input"),
+        description="OpenAI's request. Every other field of it is passed to the provider.",
+    ),
+    "EmbeddingList": _object(
+        {
+            "object": {"const": "list"},
+            "model": TEXT,
+            "data": {
+                "type": "array",
+                "items": _object({"index": COUNT, "embedding": {"type": ["array", "string"], "items": {}}}),
+            },
+            "usage": _object({"prompt_tokens": COUNT, "total_tokens": COUNT}),
         },
         description="The provider's answer as it came.",
     ),
@@ -198,6 +243,9 @@ HOLD_ID: Schema = {
     "schema": {"type": "string", "format": "uuid"},
 }
 
+#: How a call of a model can fail.
+CALL_FAILURES = (400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
+
 ROUTES = [
     Route(
         method="post",
@@ -224,7 +272,37 @@ ROUTES = [
             "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
         },
         error=OPENAI_ERROR,
-        failures=(400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504),
+        failures=CALL_FAILURES,
+        parameters=[HOLD_ID],
+        charges=True,
+    ),
+    Route(
+        method="post",
+        path="/v1/completions",
+        aliases=("/api/v1/completions",),
+        id="createCompletion",
+        summary="Go on from a text, as OpenAI had it",
+        description="As `POST /v1/chat/completions`, with a `prompt` instead of messages.",
+        body=_ref("CompletionRequest"),
+        example={"model": "openai/gpt-4o-mini", "prompt": "Once upon a time"},
+        answers={JSON: _ref("Completion"), EVENTS: STREAM},
+        error=OPENAI_ERROR,
+        failures=CALL_FAILURES,
+        parameters=[HOLD_ID],
+        charges=True,
+    ),
+    Route(
+        method="post",
+        path="/v1/embeddings",
+        aliases=("/api/v1/embeddings",),
+        id="createEmbedding",
+        summary="Embeddings, as OpenAI has them",
+        description="Vectors of texts. Each text is a unit; those that get no vector are not charged.",
+        body=_ref("EmbeddingRequest"),
+        example={"model": "openai/text-embedding-3-small", "input": ["A ledger", "A book of accounts"]},
+        answers={JSON: _ref("EmbeddingList")},
+        error=OPENAI_ERROR,
+        failures=CALL_FAILURES,
         parameters=[HOLD_ID],
         charges=True,
     ),
@@ -266,7 +344,7 @@ ROUTES = [
         },
         answers={EVENTS: STREAM},
         error=FLAT_ERROR,
-        failures=(400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504),
+        failures=CALL_FAILURES,
         parameters=[HOLD_ID],
         charges=True,
     ),
@@ -281,7 +359,7 @@ ROUTES = [
         answers={JSON: _ref("ImageList")},
         answer_example={"images": ["data:image/png;base64,iVBORw0KGgo="], "credits_used": 5},
         error=FLAT_ERROR,
-        failures=(400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504),
+        failures=CALL_FAILURES,
         parameters=[HOLD_ID],
         charges=True,
     ),

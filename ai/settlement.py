@@ -160,6 +160,7 @@ class Settlement:
     def _report(self, ending: Ending, usage: Usage | None, delivered: int | None, error_code: str) -> Report:
         if delivered is None:
             delivered = self.call.quantity if is_worth_paying(usage) else 0
+        delivered = min(delivered, self.call.quantity)
         if ending is Ending.COMPLETED and not delivered:
             ending, error_code = Ending.FAILED, error_code or "empty_answer"
         return Report(

@@ -1,7 +1,7 @@
 """
 Server-sent events as they pass by: where one ends, and the few that must be read.
 
-Bytes go to the client as they came. Only an event that carries ``usage`` or an error is
+Bytes go to the client as they came. Only an event that carries ``usage`` or an error, or may be the last, is
 parsed; the others cost a search for those words. Reads may split an event anywhere.
 """
 
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ai.providers.base import Usage, parse_exact, read_usage
+from ai.providers.base import Usage, parse_exact, read_answer, read_usage
 
 #: A longer line is passed on, but not read: the provider is asked for its record instead.
 LONGEST_LINE = 16 * 1024 * 1024
@@ -54,16 +54,20 @@ def payloads(lines: bytes) -> Iterator[bytes]:
 
 class Scanner:
     """
-    Watches an OpenAI-shaped stream for what settles it.
+    Reads in a provider's answer what settles it: here in OpenAI's shape, in its subclasses in others.
 
-    ``usage`` is the last complete one, ``error`` the provider's error event, ``is_done``
-    whether ``[DONE]`` has come.
+    ``usage`` is the last complete one, ``error`` the provider's error, ``is_done`` whether the end of the stream has
+    come, ``delivered`` how many units of the feature have: None where the usage tells whether they have.
     """
+
+    #: What an event holds that may be a stream's last.
+    end = b"[DONE]"
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.error: dict[str, Any] | None = None
         self.is_done = False
+        self.delivered: int | None = None
         self._lines = LineBuffer()
         self._last = b""
 
@@ -77,6 +81,24 @@ class Scanner:
     def has_ended(self) -> bool:
         """Whether the provider has said its last word: what ends without one was broken off."""
         return self.is_done or self.usage is not None or self.error is not None
+
+    def read_whole(self, body: bytes) -> None:
+        """
+        Read an answer that came in one piece.
+
+        :raises ProviderGarbled: if it is no JSON object
+        """
+        self.read(read_answer(body))
+
+    def read(self, event: dict[str, Any]) -> None:
+        """Read a whole answer, or an event that carries ``usage`` or ``error``."""
+        self.usage = read_usage(event) or self.usage
+        self.error = error_of(event) or self.error
+
+    def read_end(self, payload: bytes) -> None:
+        """Read an event that holds ``end``, which may be part of its text."""
+        if payload == b"[DONE]":
+            self.is_done = True
 
     def feed(self, chunk: bytes) -> None:
         lines = self._lines.feed(chunk)
@@ -92,18 +114,22 @@ class Scanner:
         if b'"usage"' in lines or b'"error"' in lines:
             for payload in payloads(lines):
                 if b'"usage"' in payload or b'"error"' in payload:
-                    self._read(payload)
-        if b"[DONE]" in lines and any(payload == b"[DONE]" for payload in payloads(lines)):
-            self.is_done = True
+                    event = parsed(payload)
+                    if event is not None:
+                        self.read(event)
+        if self.end in lines:
+            for payload in payloads(lines):
+                if self.end in payload:
+                    self.read_end(payload)
 
-    def _read(self, payload: bytes) -> None:
-        try:
-            event = parse_exact(payload)
-        except ValueError:
-            return
-        if isinstance(event, dict):
-            self.usage = read_usage(event) or self.usage
-            self.error = error_of(event) or self.error
+
+def parsed(payload: bytes) -> dict[str, Any] | None:
+    """Return an event's payload, if it is a JSON object."""
+    try:
+        event = parse_exact(payload)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def error_of(event: dict[str, Any]) -> dict[str, Any] | None:

@@ -13,9 +13,11 @@ class Feature(StrEnum):
 
     AI_TEXT_CHAT = "ai_text_chat"
     AI_IMAGE_GENERATION = "ai_image_generation"
+    AI_EMBEDDING = "ai_embedding"
 
 
 LABELS = {
     Feature.AI_TEXT_CHAT: "AI text chat",
     Feature.AI_IMAGE_GENERATION: "AI image generation",
+    Feature.AI_EMBEDDING: "AI embedding",
 }

@@ -47,7 +47,8 @@ class Demand:
     What a call asks for at most, measured from its body.
 
     ``completion_tokens`` is the limit of each of ``choices`` answers that the caller set; None if they set none.
-    ``can_be_limited`` says whether a limit can be sent. ``calls`` is how often the provider is called.
+    ``can_be_limited`` says whether a limit can be sent. ``calls`` is how often the provider is called, ``prompts``
+    how many prompts a call has: each may fill the model's context, and ``choices`` are the answers to all of them.
     """
 
     prompt_tokens: int = 0
@@ -55,6 +56,7 @@ class Demand:
     completion_tokens: int | None = None
     choices: int = 1
     calls: int = 1
+    prompts: int = 1
     can_be_limited: bool = True
     has_audio: bool = False
     has_files: bool = False
@@ -158,7 +160,7 @@ def quote(terms: Terms, quantity: int, demand: Demand, rates: Rates | None, toke
 
 def _before(demand: Demand, rates: Rates) -> int:
     """What it costs before the first token of an answer. No model reads more than its context."""
-    prompt = min(demand.prompt_tokens, rates.context) * rates.input
+    prompt = min(demand.prompt_tokens, rates.context * demand.prompts) * rates.input
     return demand.calls * (prompt + demand.images * rates.image + rates.request * demand.choices)
 
 

@@ -18,7 +18,7 @@ from ai.http import EVENT_STREAM, Headers, invalid
 from ai.protocols import errors
 from ai.protocols.base import Protocol, Translator, Wanted
 from ai.protocols.bodies import Body, validated
-from ai.protocols.openai import with_usage
+from ai.protocols.fields import with_usage
 from ai.providers.base import Usage, parse_exact, read_usage
 from ai.streaming import LineBuffer, error_of, payloads
 from billing.admission import CREDITS

@@ -244,11 +244,17 @@ DOORS = [
 ]  # fmt: skip
 
 #: What Django does not see. Whoever may call a model gets its answer.
-QUESTION = told(model="openai/gpt-4o-mini", messages=[{"role": "user", "content": "Hello"}])
+MODEL = "openai/gpt-4o-mini"
+#: How to ask in each wire format, by its path.
+ASKED = {
+    "chat/completions": told(model=MODEL, messages=[{"role": "user", "content": "Hello"}]),
+    "completions": told(model=MODEL, prompt="Hello"),
+    "embeddings": told(model="openai/text-embedding-3-small", input="Hello"),
+}
+ROOTS = ("/v1/", "/api/v1/")
 PARTS = [{"type": "text", "text": "Hello"}]
 GATEWAY_DOORS = [
-    Door("POST /v1/chat/completions", CALL, body=QUESTION, elsewhere=402),
-    Door("POST /api/v1/chat/completions", CALL, body=QUESTION, elsewhere=402),
+    *(Door(f"POST {root}{path}", CALL, body=body, elsewhere=402) for root in ROOTS for path, body in ASKED.items()),
     Door("POST /api/ai/chat", CALL, body=told(messages=[{"id": "1", "role": "user", "parts": PARTS}]), elsewhere=402),
     Door("POST /api/ai/image", CALL, body=told(prompt="A lighthouse"), elsewhere=402),
     Door("GET /v1/models", LIST_MODELS),

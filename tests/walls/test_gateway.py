@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import requests
 from pytest_django import Settings
 
 from accounts.models import ApiKey, Customer, User
+from ai.providers.simulator.catalogue import MODELS
+from billing.listing import keep
 from tests.server import running_prepaid
 from tests.simulator import RunningSimulator, running_simulator
 from tests.walls.doors import GATEWAY_DOORS, Door, expected
@@ -24,8 +27,9 @@ def simulator() -> Iterator[RunningSimulator]:
 
 
 @pytest.fixture
-def world(transactional_db: None, settings: Settings) -> World:
+def world(transactional_db: None, settings: Settings, now: datetime) -> World:
     switch_sign_in_on(settings)
+    keep(MODELS, now=now)
     return build()
 
 

@@ -14,8 +14,8 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from ai.providers.simulator import catalogue
-from ai.providers.simulator.books import Booking, Books
 from ai.providers.simulator.answering import Answering, Refused
+from ai.providers.simulator.books import Booking, Books
 from ai.providers.simulator.faults import Faults, Rule, Rules, read_text, split_model
 from ai.providers.simulator.formats import FORMATS
 from ai.providers.simulator.line import HungUp, Line, openrouters_error

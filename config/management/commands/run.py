@@ -4,6 +4,7 @@ import threading
 import time
 import warnings
 from contextlib import closing, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class Command(BaseCommand):
             path = settings.DATA_DIR / "demo.env"
             prepared = demo.prepare(path=path, url=url, now=timezone.now())
             provider = settings.OPENROUTER_BASE_URL if provider_is_given() else start_simulator()
+            self.refresh_catalogue()
             server = gateway()
             server.welcome = WELCOME.format(
                 **vars(prepared), model=settings.DEFAULT_CHAT_MODEL, provider=provider, path=relative(path)
@@ -60,6 +62,13 @@ class Command(BaseCommand):
             with suppress(KeyboardInterrupt):
                 server.run(sockets=[listener])
             self.stdout.write("Stopped.")
+
+    def refresh_catalogue(self) -> None:
+        """Read what models cost: what is metered is sold by that."""
+        try:
+            call_command("refresh_catalogue", stdout=StringIO())
+        except CommandError as error:
+            self.stderr.write(str(error))
 
 
 class Server(uvicorn.Server):
