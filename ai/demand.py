@@ -125,6 +125,8 @@ def _refuse_unpriced(model: str, payload: Mapping[str, Any]) -> None:
         _refuse_plugins(payload["plugins"])
     if payload.get("tools"):
         _refuse_tools(payload["tools"])
+    if "compact" in str(payload.get("context_management")):
+        raise UnpricedField("body.context_management", "Compaction, a call of its own, has no price here.")
     tier = payload.get("service_tier")
     if tier is not None and tier not in ORDINARY_TIERS:
         raise UnpricedField("body.service_tier", "Only ordinary service has a price here: auto, default or flex.")

@@ -35,7 +35,9 @@ from ai.protocols.base import Protocol
 from ai.protocols.completions import Completions
 from ai.protocols.embeddings import Embeddings
 from ai.protocols.errors import flat, openai
+from ai.protocols.messages import Messages
 from ai.protocols.openai import ChatCompletions
+from ai.protocols.responses import Responses
 from ai.protocols.ui_message_stream import UIMessageStream
 from ai.relay import Relay
 from ai.settlement import drain
@@ -108,6 +110,8 @@ PROTOCOLS: dict[str, Protocol] = {
     "chat/completions": ChatCompletions(),
     "completions": Completions(),
     "embeddings": Embeddings(),
+    "messages": Messages(),
+    "responses": Responses(),
 }
 #: OpenAI's clients call the first, OpenRouter's the second; both are served alike.
 ROOTS = ("/v1/", "/api/v1/")

@@ -12,6 +12,7 @@ from typing import Any
 Schema = dict[str, Any]
 
 OPENAI_ERROR = "OpenAIError"
+ANTHROPIC_ERROR = "AnthropicError"
 FLAT_ERROR = "Error"
 
 
@@ -78,6 +79,22 @@ COMPONENTS: Schema = {
         },
         required=("error",),
         description="An error as OpenAI's clients read it.",
+    ),
+    ANTHROPIC_ERROR: _object(
+        {
+            "type": {"const": "error"},
+            "error": _object(
+                {
+                    "type": {"type": "string", "examples": ["invalid_request_error", "billing_error"]},
+                    "message": {"type": "string", "description": "What happened and what to do, for people."},
+                    "code": {"type": "string", "description": "Stable, for programs: see docs/api.md."},
+                },
+                required=("type", "message", "code"),
+            ),
+            "request_id": TEXT,
+        },
+        required=("type", "error", "request_id"),
+        description="An error as Anthropic's clients read it.",
     ),
     "ChatMessage": _object(
         {
@@ -154,6 +171,54 @@ COMPONENTS: Schema = {
                 "items": _object({"index": COUNT, "embedding": {"type": ["array", "string"], "items": {}}}),
             },
             "usage": _object({"prompt_tokens": COUNT, "total_tokens": COUNT}),
+        },
+        description="The provider's answer as it came.",
+    ),
+    "MessagesRequest": _object(
+        {
+            "model": MODEL,
+            "messages": {"type": "array", "minItems": 1, "items": _ref("ChatMessage")},
+            "system": {"type": ["string", "array"], "items": {}},
+            "max_tokens": {"type": "integer", "minimum": 1},
+            "stream": {"type": "boolean", "default": False},
+            "tools": {"type": "array", "items": {"type": "object"}, "description": "Your own; others have no price."},
+        },
+        required=("model", "messages"),
+        description="Anthropic's request. Every other field of it is passed to the provider.",
+    ),
+    "Message": _object(
+        {
+            "id": TEXT,
+            "type": {"const": "message"},
+            "role": {"const": "assistant"},
+            "model": TEXT,
+            "content": {"type": "array", "items": {"type": "object"}},
+            "stop_reason": {"type": ["string", "null"]},
+            "usage": _object({"input_tokens": COUNT, "output_tokens": COUNT}),
+        },
+        description="The provider's answer as it came.",
+    ),
+    "ResponsesRequest": _object(
+        {
+            "model": MODEL,
+            "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": {}},
+            "instructions": {"type": ["string", "null"]},
+            "max_output_tokens": {"type": ["integer", "null"], "minimum": 1},
+            "stream": {"type": "boolean", "default": False},
+            "tools": {"type": "array", "items": {"type": "object"}, "description": "Your own; others have no price."},
+        },
+        required=("model", "input"),
+        description="OpenAI's request. Every other field of it is passed to the provider.",
+    ),
+    "Response": _object(
+        {
+            "id": TEXT,
+            "object": {"const": "response"},
+            "created_at": {"type": "number"},
+            "model": TEXT,
+            "status": {"type": "string", "enum": ["completed", "incomplete", "failed"]},
+            "output": {"type": "array", "items": {"type": "object"}},
+            "usage": {"type": ["object", "null"], "properties": {"input_tokens": COUNT, "output_tokens": COUNT}},
         },
         description="The provider's answer as it came.",
     ),
@@ -286,6 +351,47 @@ ROUTES = [
         body=_ref("CompletionRequest"),
         example={"model": "openai/gpt-4o-mini", "prompt": "Once upon a time"},
         answers={JSON: _ref("Completion"), EVENTS: STREAM},
+        error=OPENAI_ERROR,
+        failures=CALL_FAILURES,
+        parameters=[HOLD_ID],
+        charges=True,
+    ),
+    Route(
+        method="post",
+        path="/v1/messages",
+        aliases=("/api/v1/messages",),
+        id="createMessage",
+        summary="Messages, as Anthropic has them",
+        description=(
+            "Anthropic's request, answer, events and errors. `max_tokens` may be left out. An error after the first "
+            "event is an event `error`. Tools that the provider runs, `mcp_servers`, `container` and fast speed have "
+            "no price and are refused by name."
+        ),
+        body=_ref("MessagesRequest"),
+        example={
+            "model": "anthropic/claude-sonnet-4.5",
+            "max_tokens": 500,
+            "messages": [{"role": "user", "content": "Hello"}],
+        },
+        answers={JSON: _ref("Message"), EVENTS: STREAM},
+        error=ANTHROPIC_ERROR,
+        failures=CALL_FAILURES,
+        parameters=[HOLD_ID],
+        charges=True,
+    ),
+    Route(
+        method="post",
+        path="/v1/responses",
+        aliases=("/api/v1/responses",),
+        id="createResponse",
+        summary="Responses, as OpenAI has them",
+        description=(
+            "OpenAI's request, answer and events, without a memory: `background`, `conversation`, "
+            "`previous_response_id`, stored prompts and tools that the provider runs are refused by name."
+        ),
+        body=_ref("ResponsesRequest"),
+        example={"model": "openai/gpt-4o-mini", "input": "Hello"},
+        answers={JSON: _ref("Response"), EVENTS: STREAM},
         error=OPENAI_ERROR,
         failures=CALL_FAILURES,
         parameters=[HOLD_ID],

@@ -90,13 +90,23 @@ def test_operations_say_what_they_are_for_and_how_they_fail(schema: dict[str, An
 
 def test_failures_have_the_shape_of_their_path(schema: dict[str, Any]):
     shapes = {
-        (path.startswith(("/v1/", "/api/v1/")), response["content"]["application/json"]["schema"]["$ref"])
+        (root_of(path), response["content"]["application/json"]["schema"]["$ref"])
         for _, path, operation in operations(schema)
         for status, response in operation["responses"].items()
         if int(status) >= 400
     }
 
-    assert shapes == {(True, "#/components/schemas/OpenAIError"), (False, "#/components/schemas/Error")}
+    assert shapes == {
+        ("/v1/", "#/components/schemas/OpenAIError"),
+        ("messages", "#/components/schemas/AnthropicError"),
+        ("/api/", "#/components/schemas/Error"),
+    }
+
+
+def root_of(path: str) -> str:
+    if path.endswith("/v1/messages"):
+        return "messages"
+    return "/v1/" if path.startswith(gateway.ROOTS) else "/api/"
 
 
 def test_operations_that_need_a_credential_say_401(schema: dict[str, Any]):

@@ -1,4 +1,4 @@
-"""The two shapes of a refusal: OpenAI's under ``/v1/``, the flat one of both originals under ``/api/``."""
+"""Shapes of a refusal: OpenAI's under ``/v1/``, the flat one of both originals under ``/api/``."""
 
 import orjson
 
@@ -20,13 +20,19 @@ def openai(error: PrepaidError, request_id: str) -> bytes:
     """OpenAI's: ``{"error": {"message", "type", "param", "code"}}``, with our further fields beside them."""
     first = error.details[0] if error.details else {}
     stated = {
-        "message": f"{first['field']}: {first['message']}" if first else error.message,
+        "message": text_of(error),
         "type": KINDS.get(error.status, "invalid_request_error" if error.status < 500 else "server_error"),
         "param": first.get("field", "").removeprefix("body.") or None,
         "code": error.code,
         **error.extra,
     }
     return orjson.dumps({"error": stated})
+
+
+def text_of(error: PrepaidError) -> str:
+    """What went wrong, in words; of several fields the first."""
+    first = error.details[0] if error.details else {}
+    return f"{first['field']}: {first['message']}" if first else error.message
 
 
 def flat(error: PrepaidError, request_id: str) -> bytes:

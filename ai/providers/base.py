@@ -217,8 +217,8 @@ def read_usage(event: Mapping[str, Any]) -> Usage | None:
         cost_report=cost_report,
         prompt_tokens=read_count(usage.get("prompt_tokens")),
         completion_tokens=read_count(usage.get("completion_tokens")),
-        cached_tokens=read_count(_part(usage, "prompt_tokens_details").get("cached_tokens")),
-        reasoning_tokens=read_count(_part(usage, "completion_tokens_details").get("reasoning_tokens")),
+        cached_tokens=read_count(part_of(usage, "prompt_tokens_details").get("cached_tokens")),
+        reasoning_tokens=read_count(part_of(usage, "completion_tokens_details").get("reasoning_tokens")),
         model=read_text(event.get("model")),
     )
 
@@ -261,6 +261,7 @@ def _decimal(text: str) -> Decimal:
 EXACT = json.JSONDecoder(parse_float=_decimal, parse_constant=Decimal)
 
 
-def _part(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def part_of(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the details in a usage that have this name; nothing where there are none."""
     part = usage.get(name)
     return part if isinstance(part, Mapping) else {}

@@ -3,9 +3,13 @@
 from ai.providers.simulator.answering import Answering
 from ai.providers.simulator.chat import Chat, Completion
 from ai.providers.simulator.embeddings import Embeddings
+from ai.providers.simulator.messages import Messages
+from ai.providers.simulator.responses import Responses
 
 FORMATS: dict[str, type[Answering]] = {
     "chat/completions": Chat,
     "completions": Completion,
     "embeddings": Embeddings,
+    "messages": Messages,
+    "responses": Responses,
 }

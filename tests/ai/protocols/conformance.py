@@ -9,7 +9,7 @@ import json
 import re
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import requests
@@ -51,7 +51,7 @@ class ProtocolConformance:
     wrong: dict[str, Any]
     wrong_field: str
     #: A field with no price here, and what to say there.
-    unpriced: dict[str, Any] = {"mcp_servers": [{"name": "x"}]}
+    unpriced: ClassVar[dict[str, Any]] = {"mcp_servers": [{"name": "x"}]}
 
     def body(self, **more: Any) -> dict[str, Any]:
         """A good request."""

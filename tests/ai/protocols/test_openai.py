@@ -1,8 +1,10 @@
 """OpenAI's formats conform, with what each has for itself."""
 
 import base64
+import json
+import re
 import struct
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from openai import OpenAI
@@ -10,7 +12,7 @@ from openai import OpenAI
 from billing.catalogue import Feature
 from billing.models import Price, UsageRecord
 from credits.amounts import UNIT
-from tests.ai.prepaid import QUESTION, until, usage
+from tests.ai.prepaid import QUESTION, assert_charged_as_booked, until, usage
 from tests.ai.protocols.conformance import ProtocolConformance, StreamConformance
 
 
@@ -89,3 +91,52 @@ class TestEmbeddings(ProtocolConformance):
             list(struct.unpack("<8f", base64.b64decode(each["embedding"]))) for each in plain
         ]
         assert answer.usage.prompt_tokens == 2
+
+
+class TestResponses(StreamConformance):
+    path = simulated = "responses"
+    limit_fields = ("max_output_tokens",)
+    wrong, wrong_field = {"input": []}, "input"
+    end = b'"type":"response.completed"'
+    unpriced: ClassVar = {
+        "background": True,
+        "conversation": "conv_1",
+        "previous_response_id": "resp_1",
+        "prompt": {"id": "pmpt_1"},
+        "context_management": [{"type": "compaction"}],
+        "service_tier": "priority",
+        "tools": [{"type": "web_search"}],
+    }
+
+    def body(self, **more: Any) -> dict[str, Any]:
+        return {"model": self.model, "input": "What is a ledger?", **more}
+
+    def assert_failure(self, body: bytes, code: str) -> None:
+        head, _, last = body.rstrip().rpartition(b"event: error\ndata: ")
+        stated = json.loads(last)
+        numbers = re.findall(rb'"sequence_number":(\d+)', head)
+        assert (stated["type"], stated["code"], stated["param"]) == ("error", code, None)
+        assert stated["sequence_number"] == int(numbers[-1]) + 1
+
+    @pytest.mark.parametrize("kind", ["web_search", "file_search", "code_interpreter", "mcp", "image_generation"])
+    def test_tools_that_the_provider_runs_are_refused_by_name(self, prepaid, simulator, kind):
+        answer = self.ask(prepaid, tools=[{"type": "function", "name": "f"}, {"type": kind}])
+
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "tools[1]")
+        assert simulator.requests() == []
+
+    def test_answer_that_is_cut_short_is_charged_as_booked(self, prepaid, simulator):
+        self.stream(prepaid, max_output_tokens=3)
+
+        assert_charged_as_booked(simulator)
+        assert usage().completion_tokens == 3
+
+    def test_openais_client_gets_the_text_and_the_cost(self, prepaid):
+        with OpenAI(base_url=f"{prepaid.url}/v1", api_key=prepaid.headers["Authorization"][7:]) as client:
+            whole = client.responses.create(**self.body())
+            with client.responses.stream(**self.body()) as stream:
+                text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+                final = stream.get_final_response()
+
+        assert whole.output_text == text == final.output_text
+        assert final.usage.output_tokens == whole.usage.output_tokens > 0
