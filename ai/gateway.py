@@ -35,6 +35,7 @@ from ai.protocols.base import Protocol
 from ai.protocols.completions import Completions
 from ai.protocols.embeddings import Embeddings
 from ai.protocols.errors import flat, openai
+from ai.protocols.images import Images
 from ai.protocols.messages import Messages
 from ai.protocols.openai import ChatCompletions
 from ai.protocols.responses import Responses
@@ -110,6 +111,8 @@ PROTOCOLS: dict[str, Protocol] = {
     "chat/completions": ChatCompletions(),
     "completions": Completions(),
     "embeddings": Embeddings(),
+    "images": Images(),
+    "images/generations": Images(),
     "messages": Messages(),
     "responses": Responses(),
 }

@@ -101,7 +101,7 @@ class Exchange:
         async with Settlement(call, provider) as settlement:
             await moderation.look_at(wanted.payload)
             last = last_fields(wanted, call.limits, opaque_user(call.customer_id))
-            body = b"".join((payload, b",", orjson.dumps(last)[1:]))
+            body = b"".join((payload, b",", orjson.dumps(last)[1:]) if last else (payload, b"}"))
             if wanted.streamed:
                 await self._stream(provider, body, wanted, settlement)
             else:

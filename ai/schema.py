@@ -222,6 +222,28 @@ COMPONENTS: Schema = {
         },
         description="The provider's answer as it came.",
     ),
+    "ImageGenerationRequest": _object(
+        {
+            "model": MODEL,
+            "prompt": {"type": "string", "minLength": 1, "maxLength": 32_000},
+            "n": {"type": "integer", "minimum": 1, "maximum": 10, "default": 1},
+            "size": TEXT,
+            "quality": TEXT,
+            "response_format": {"const": "b64_json"},
+            "stream": {"type": "boolean", "default": False, "description": "Previews come before the image."},
+            "input_references": {"type": "array", "items": {"type": "object"}, "description": "Images to work from."},
+        },
+        required=("model", "prompt"),
+        description="OpenRouter's request, or OpenAI's. Every other field of it is passed to the provider.",
+    ),
+    "ImageGenerations": _object(
+        {
+            "created": {"type": "integer"},
+            "data": {"type": "array", "items": _object({"b64_json": TEXT, "media_type": TEXT})},
+            "usage": _ref("Usage"),
+        },
+        description="The provider's answer as it came.",
+    ),
     "ModelList": _object(
         {
             "object": {"const": "list"},
@@ -392,6 +414,24 @@ ROUTES = [
         body=_ref("ResponsesRequest"),
         example={"model": "openai/gpt-4o-mini", "input": "Hello"},
         answers={JSON: _ref("Response"), EVENTS: STREAM},
+        error=OPENAI_ERROR,
+        failures=CALL_FAILURES,
+        parameters=[HOLD_ID],
+        charges=True,
+    ),
+    Route(
+        method="post",
+        path="/v1/images/generations",
+        aliases=("/api/v1/images/generations", "/v1/images", "/api/v1/images"),
+        id="generateImages",
+        summary="Images, as OpenAI and OpenRouter have them",
+        description=(
+            "Asks for `n` images and charges those that came. With `stream: true` previews come as events "
+            "`image_generation.partial_image`, which are free, and each image as `image_generation.completed`."
+        ),
+        body=_ref("ImageGenerationRequest"),
+        example={"model": "openai/gpt-5-image-mini", "prompt": "A lighthouse at dusk"},
+        answers={JSON: _ref("ImageGenerations"), EVENTS: STREAM},
         error=OPENAI_ERROR,
         failures=CALL_FAILURES,
         parameters=[HOLD_ID],

@@ -249,6 +249,8 @@ MODEL = "openai/gpt-4o-mini"
 ASKED = {
     "chat/completions": told(model=MODEL, messages=[{"role": "user", "content": "Hello"}]),
     "completions": told(model=MODEL, prompt="Hello"),
+    "images": told(model="openai/gpt-5-image-mini", prompt="A lighthouse"),
+    "images/generations": told(model="openai/gpt-5-image-mini", prompt="A lighthouse"),
     "messages": told(model=MODEL, messages=[{"role": "user", "content": "Hello"}], max_tokens=100),
     "responses": told(model=MODEL, input="Hello"),
     "embeddings": told(model="openai/text-embedding-3-small", input="Hello"),

@@ -34,6 +34,8 @@ class Answering(ABC):
     #: The names of the limit of an answer's tokens; the first that is there counts.
     limit_fields: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
     can_stream = True
+    #: Whether an answer that nobody waits for is free.
+    is_all_or_nothing = False
 
     def __init__(self, *, line: Line, books: Books, body: dict[str, Any], model: str, pace_ms: int, generation_ms: int):
         self.line = line
@@ -138,7 +140,7 @@ class Answering(ABC):
         """Bill what was sent, or the whole answer where its provider cannot stop."""
         if self.booking.status != "RUNNING":
             return
-        whole = self.booking.model.startswith(catalogue.BILLED_WHOLE)
+        whole = self.booking.model.startswith(catalogue.BILLED_WHOLE) and not self.is_all_or_nothing
         if self.faults.bill == "whole" or (whole and self.faults.bill != "sent"):
             self.produce_all()
         self.booking.end("CANCELLED")
@@ -148,7 +150,7 @@ class Answering(ABC):
             self.booking.end("FAILED", "error")
             await self.line.json(200, self.failed(), self._headers())
             return
-        if self.faults.bill != "sent":
+        if self.faults.bill != "sent" and not self.is_all_or_nothing:
             self.produce_all()
         await self.line.pause(self.interval_ms * len(self.words))
         self.produce_all()

@@ -5,6 +5,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import cycle, islice
 from typing import Any
 
@@ -56,6 +57,7 @@ def images(prompt: str, count: int) -> list[dict[str, Any]]:
     return [{"type": "image_url", "index": i, "image_url": {"url": picture(f"{prompt}#{i}")}} for i in range(count)]
 
 
+@lru_cache(maxsize=64)
 def picture(seed: str) -> str:
     """Return a small PNG as a data URL: a gradient between two colours that depend on ``seed``."""
     digest = hashlib.sha256(seed.encode()).digest()
