@@ -18,6 +18,15 @@ NO_RETRY = {"x-should-retry": "false"}
 MAX_RETRY_AFTER_SECONDS = 300
 MAX_MESSAGE_LENGTH = 500
 KEY = re.compile(r"\b(?:sk|rk|pk)[-_][\w-]{8,}")
+#: How Anthropic's and OpenAI's formats name what is wrong with our own account.
+STATUSES = {
+    "authentication": 401,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "payment_required": 402,
+    "permission_denied": 403,
+    "permission_error": 403,
+}
 UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
 
 
@@ -139,10 +148,13 @@ def refusal(status: int, message: str = "", headers: Mapping[str, str] | None = 
 
 
 def of_event(error: Mapping[str, Any]) -> ProviderError:
-    """Return our error for one inside an answer of status 200, where statuses stand as ``code``, or words."""
+    """Return our error for one inside an answer of status 200, where statuses stand as ``code``, or in words."""
     code, message = error.get("code"), error.get("message")
     if isinstance(code, str) and code.isdecimal() and len(code) == 3:
         code = int(code)
+    elif not isinstance(code, int):
+        words = [error.get("type"), error.get("error_type")]
+        code = next((STATUSES[word] for word in words if isinstance(word, str) and word in STATUSES), None)
     if isinstance(code, bool) or not isinstance(code, int):
         return ProviderError()
     return refusal(code, message if isinstance(message, str) else "")

@@ -87,7 +87,9 @@ class ResponsesScanner(Scanner):
         if not isinstance(response, Mapping):
             return
         status = response.get("status")
-        self.error = error_of(dict(response)) or ({"message": status} if status == "failed" else self.error)
+        failure = error_of(dict(response)) or ({"message": status} if status == "failed" else None)
+        if failure is not None:
+            self.error = {"error_type": response.get("error_type"), **failure}
         self.usage = _usage(response) or self.usage
         self.is_done = self.is_done or status in ENDED
 

@@ -227,6 +227,11 @@ class Answering(ABC):
         return self.faults.bill == "sent"
 
     @property
+    def error_status(self) -> int:
+        """The status that an error inside an answer would have had before it."""
+        return int(self.faults.error_code) if self.faults.error_code.isdigit() else 500
+
+    @property
     def failure(self) -> str:
         return self.faults.message or "The simulated model failed while it answered."
 

@@ -45,7 +45,7 @@ class Messages(Answering):
         }
 
     def failed(self) -> dict[str, Any]:
-        return {"type": "error", "error": {"type": "api_error", "message": self.failure}, "request_id": None}
+        return self.refusal(self.error_status, self.failure, {})
 
     def opening(self) -> Sequence[bytes]:
         begun = {"input_tokens": self.booking.prompt_tokens, "output_tokens": 1, "cache_read_input_tokens": 0}
@@ -70,7 +70,7 @@ class Messages(Answering):
         return (_event("message_stop"),)
 
     def broken(self) -> Sequence[bytes]:
-        return (_event("error", error={"type": "api_error", "message": self.failure}),)
+        return (_event("error", error=self.failed()["error"]),)
 
     def usage(self, parts: int = 1) -> dict[str, Any] | None:
         if self.faults.usage == "none":

@@ -8,6 +8,8 @@ from ai.providers.simulator.answering import Answering, Refused, event
 
 #: Everything that an answer says of its one part.
 PLACE = {"output_index": 0, "content_index": 0}
+#: What its few codes do not tell apart.
+ERROR_TYPES = {401: "authentication", 402: "payment_required", 403: "permission_denied"}
 
 
 class Responses(Answering):
@@ -33,7 +35,8 @@ class Responses(Answering):
         return self._response(self._status, output=self._output(), usage=self.usage())
 
     def failed(self) -> dict[str, Any]:
-        return self._response("failed", error={"code": "server_error", "message": self.failure})
+        error_type = ERROR_TYPES.get(self.error_status, "server")
+        return self._response("failed", error={"code": "server_error", "message": self.failure}, error_type=error_type)
 
     def opening(self) -> Sequence[bytes]:
         begun = self._response("in_progress")

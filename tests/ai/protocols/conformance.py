@@ -259,13 +259,17 @@ class StreamConformance(ProtocolConformance):
         told = self.stream(prepaid)
         self.faults(simulator, times=1, truncate=1, chunks=3)
         cut = self.stream(prepaid)
+        self.faults(simulator, times=1, error=1, error_code="402", chunks=3, message="acme@example.com has no credits")
+        ours = self.stream(prepaid)
 
         assert (told.status_code, b"Sorry" in told.content) == (200, True)
         self.assert_failure(cut.content, "provider_broke_off")
+        self.assert_failure(ours.content, "provider_unfunded")
+        assert b"acme" not in ours.content
         assert_charged_as_booked(simulator)
-        [failed, broken] = UsageRecord.objects.order_by("pk")
-        assert (failed.status, failed.error_code, failed.charged) == ("FAILED", "provider_error", 0)
-        assert broken.error_code == "provider_broke_off"
+        codes = {record.error_code: record.charged for record in UsageRecord.objects.all()}
+        assert codes.keys() == {"provider_error", "provider_broke_off", "provider_unfunded"}
+        assert codes["provider_error"] == codes["provider_unfunded"] == 0
 
     def test_client_that_hangs_up_is_charged_as_booked(self, prepaid, simulator):
         self.faults(simulator, **self.long)
