@@ -6,7 +6,7 @@ documentation, and ``config.schema`` puts it into ``/api/schema``. What is accep
 the named fields goes to the provider as it is, so request bodies stay open.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Schema = dict[str, Any]
@@ -333,6 +333,25 @@ HOLD_ID: Schema = {
 #: How a call of a model can fail.
 CALL_FAILURES = (400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
 
+IMAGES = Route(
+    method="post",
+    path="/v1/images/generations",
+    aliases=("/api/v1/images/generations",),
+    id="generateImages",
+    summary="Images, as OpenAI and OpenRouter have them",
+    description=(
+        "Asks for `n` images and charges those that came. With `stream: true` previews come as events "
+        "`image_generation.partial_image`, which are free, and each image as `image_generation.completed`."
+    ),
+    body=_ref("ImageGenerationRequest"),
+    example={"model": "openai/gpt-5-image-mini", "prompt": "A lighthouse at dusk"},
+    answers={JSON: _ref("ImageGenerations"), EVENTS: STREAM},
+    error=OPENAI_ERROR,
+    failures=CALL_FAILURES,
+    parameters=[HOLD_ID],
+    charges=True,
+)
+
 ROUTES = [
     Route(
         method="post",
@@ -419,24 +438,8 @@ ROUTES = [
         parameters=[HOLD_ID],
         charges=True,
     ),
-    Route(
-        method="post",
-        path="/v1/images/generations",
-        aliases=("/api/v1/images/generations", "/v1/images", "/api/v1/images"),
-        id="generateImages",
-        summary="Images, as OpenAI and OpenRouter have them",
-        description=(
-            "Asks for `n` images and charges those that came. With `stream: true` previews come as events "
-            "`image_generation.partial_image`, which are free, and each image as `image_generation.completed`."
-        ),
-        body=_ref("ImageGenerationRequest"),
-        example={"model": "openai/gpt-5-image-mini", "prompt": "A lighthouse at dusk"},
-        answers={JSON: _ref("ImageGenerations"), EVENTS: STREAM},
-        error=OPENAI_ERROR,
-        failures=CALL_FAILURES,
-        parameters=[HOLD_ID],
-        charges=True,
-    ),
+    IMAGES,
+    replace(IMAGES, path="/v1/images", aliases=("/api/v1/images",), id="generateImagesAsOpenRouter"),
     Route(
         method="post",
         path="/v1/embeddings",

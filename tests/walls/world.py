@@ -84,7 +84,7 @@ def build() -> World:
 def side(owner: User, team: Customer, member: User) -> Side:
     now = timezone.now()
     key, text = create_key(customer=team, name="Production", now=now, scopes=ApiKey.Scope.values, created_by=owner)
-    account = factories.account(team, "100")
+    account = factories.account(team, "1000")
     factories.account(member.personal_customer, "5")
     hold = open_session(
         team,

@@ -210,7 +210,7 @@ class StreamConformance(ProtocolConformance):
     #: What the end of a whole stream has.
     end: bytes
     #: The fault of a long answer, which a client can hang up on.
-    long = {"chunks": 400, "interval_ms": 5}
+    long: ClassVar = {"chunks": 400, "interval_ms": 5}
 
     def assert_failure(self, body: bytes, code: str) -> None:
         """``body`` is a stream that ends with ``code`` as its error."""
