@@ -1,19 +1,20 @@
-"""Prices and usage in the admin. Usage can be looked at; a price can be added and never changed."""
+"""Prices and usage in the admin. Usage can be looked at; a price can be published and never changed."""
 
-from datetime import datetime
 from functools import partial
 from operator import attrgetter
 from typing import Any
+from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import Model, OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.console import (
     EMPTY,
@@ -27,95 +28,98 @@ from accounts.console import (
     clipped,
     instant,
     label,
+    link,
     link_to,
     related,
 )
 from billing import losses
-from billing.catalogue import LABELS, Feature
-from billing.models import PRICED_IN, Price, UsageRecord
+from billing.models import Price, UsageRecord
 from billing.plans import console as plans
+from billing.prices import EVERYBODY
+from billing.publishing.console import publish_price
+from billing.publishing.words import terms_in_words
 from billing.statements.console import explain_account
 from credits.admin.accounts import AccountAdmin
 from credits.admin.columns import entries_table
-from credits.console import AmountField, amount_column, currency_name
-from credits.models import Account, Currency, Hold
+from credits.console import amount_column, currency_name
+from credits.models import Account, Hold
 
 __all__ = ["plans"]
 
 STATUS_COLOURS = {"COMPLETED": "good", "CANCELLED": "warning", "FAILED": "bad", "UNKNOWN": "bad"}
 
 
-class NewPriceForm(forms.ModelForm):
-    feature = forms.ChoiceField(
-        choices=[(feature.value, LABELS[feature]) for feature in Feature], widget=UnfoldAdminSelectWidget
-    )
-    currency = forms.ChoiceField(choices=PRICED_IN, initial=Currency.CREDITS, widget=UnfoldAdminSelectWidget)
-    amount = AmountField(max_length=24, help_text="For each unit: one answer, one image.")
-
-    class Meta:
-        model = Price
-        fields = ("feature", "currency", "amount", "effective_at")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial.pop("effective_at", None)
-        self.fields["effective_at"].required = False
-        self.fields["effective_at"].initial = None
-        self.fields["effective_at"].help_text = "UTC. Empty: from now on."
-
-    def clean_amount(self) -> int:
-        amount: int = self.cleaned_data["amount"]
-        if amount < 0:
-            raise forms.ValidationError("A price cannot be negative.")
-        return amount
-
-    def clean_effective_at(self) -> datetime:
-        """The past was charged for already, so a price begins now or later."""
-        effective_at: datetime | None = self.cleaned_data["effective_at"]
-        if effective_at and effective_at < timezone.now():
-            raise forms.ValidationError("A price cannot take effect in the past. Leave it empty to begin now.")
-        return effective_at or timezone.now()
-
-
 @admin.display(description="state")
 def price_state(price: Any) -> SafeString:
     if price.effective_at > timezone.now():
         return label("coming", "info")
-    return label("current", "good") if price.pk == price.current_id else label("past")
+    if price.pk != price.current_id:
+        return label("past")
+    return label("withdrawn", "warning") if price.type == Price.Type.WITHDRAWN else label("current", "good")
 
 
-PRICE_COLUMNS = [
-    "feature",
-    badge("type", {}),
-    amount_column("amount", "a unit", currency=attrgetter("currency")),
-    currency_name,
-    price_state,
-    instant("effective_at", "from"),
-]
+@admin.display(description="price")
+def terms(price: Price) -> str:
+    return terms_in_words(price)
+
+
+@admin.display(description="for", ordering="customer__name")
+def whose(price: Price) -> SafeString | str:
+    return link(price.customer) if price.customer else "everybody"
 
 
 @admin.register(Price)
 class PriceAdmin(NeverDeleted, Page):
-    """Append-only: to change what something costs, add the next price."""
+    """Append-only: to change what something costs, publish the next price."""
 
     nothing_yet = "Without a price a feature cannot be called."
 
-    list_display = PRICE_COLUMNS
-    list_filter = ["feature", "currency"]
-    search_fields = ["feature"]
+    list_display = [
+        "feature",
+        whose,
+        clipped("pattern", "models"),
+        badge("type", {}),
+        terms,
+        price_state,
+        instant("effective_at", "from"),
+        "actor",
+    ]
+    list_filter = ["feature", "currency", "type"]
+    list_select_related = ["customer"]
+    search_fields = ["feature", "pattern", "customer__name"]
+    search_help_text = "Feature, models or customer"
+    autocomplete_fields = ["customer"]
     actions = None
-    fieldsets = [(None, {"fields": ["feature", (*PRICE_COLUMNS[1:5],), ("effective_at", "created_at")]})]
-    add_fieldsets = [(None, {"fields": ["feature", ("currency", "amount"), "effective_at"]})]
+    actions_detail = ["change_price"]
+    actions_row = ["change_price"]
+    fieldsets = [
+        (None, {"fields": [("feature", whose, "pattern"), (badge("type", {}), terms, price_state)]}),
+        (None, {"fields": [("effective_at", "created_at", "actor")]}),
+    ]
+    readonly_fields = ["pattern", "actor"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
-        current = Price.objects.filter(
-            feature=OuterRef("feature"), currency=OuterRef("currency"), effective_at__lte=timezone.now()
+        current = Price.objects.annotate(whose=Coalesce("customer_id", EVERYBODY)).filter(
+            whose=Coalesce(OuterRef("customer_id"), EVERYBODY),
+            feature=OuterRef("feature"),
+            currency=OuterRef("currency"),
+            pattern=OuterRef("pattern"),
+            effective_at__lte=timezone.now(),
         )
         newest = current.order_by("-effective_at", "-id").values("pk")[:1]
         return super().get_queryset(request).annotate(current_id=Subquery(newest))
 
-    def get_form(self, request: HttpRequest, obj: Price | None = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, **({} if change else {"form": NewPriceForm}), **kwargs)
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return publish_price(self, request, now=timezone.now())
+
+    @action(description="Change the price", url_path="next", icon="sell", permissions=["publish"])
+    def change_price(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(f"{reverse('admin:billing_price_add')}?{urlencode({'of': unquote(object_id)})}")
+
+    def has_publish_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return self.has_add_permission(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

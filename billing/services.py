@@ -34,8 +34,13 @@ MODEL = (("id", rows.TEXT),)
 
 def prices_in_force(now: datetime, customer_ids: Collection[int] = ()) -> PriceList:
     """Return the prices that have taken effect: everybody's, and those of the customers."""
+    return PriceList(listed_in_force(now, customer_ids))
+
+
+def listed_in_force(now: datetime, customer_ids: Collection[int] = ()) -> list[Listed]:
+    """Return the same one by one, those that are withdrawn among them."""
     asked = [{"customer_id": id_, "instant": now} for id_ in sorted({EVERYBODY, *customer_ids})]
-    return PriceList(_listed(*row) for row in rows.select(PRICES_IN_FORCE, OF_CUSTOMERS, asked))
+    return [_listed(*row) for row in rows.select(PRICES_IN_FORCE, OF_CUSTOMERS, asked)]
 
 
 def rates_listed(models: Collection[str]) -> dict[str, str]:

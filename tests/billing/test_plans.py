@@ -213,7 +213,8 @@ def test_a_cost_is_a_new_price_and_the_others_stay(administrator: APIClient) -> 
     assert [(price.amount, price.actor) for price in newest] == [
         (25_000_000, f"user:{boss.pk}"), (credits(1), "system"),
     ]  # fmt: skip
-    assert AuditEntry.objects.get(action="price.published").details == {"feature": "ai_text_chat"}
+    details = AuditEntry.objects.get(action="price.published").details
+    assert (details["feature"], details["type"], details["amount"]) == ("ai_text_chat", "FIXED", 25_000_000)
     assert (
         administrator.put(SETTINGS, {"featureCosts": {"ai_text_chat": 0}}).json()["featureCosts"]["ai_text_chat"] == 0
     )

@@ -13,6 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey, Customer, User
+from ai.providers.simulator.catalogue import MODELS as MODELS_OF_THE_SIMULATOR
+from billing.listing import keep
 from billing.models import Price, UsageRecord
 from credits.models import Account, Grant, Hold, LedgerEntry
 from tests import factories
@@ -41,6 +43,7 @@ def addresses(live_server):
         "overview": reverse("admin:index"),
         "adjust": reverse("admin:credits_account_adjust", args=[account.pk]),
         "explain": reverse("admin:credits_account_explain", args=[account.pk]) + "?since=2026-01-01T00:00:00",
+        "publish": reverse("admin:billing_price_add"),
         "trial-balance": reverse("admin:credits_ledgerentry_trial_balance"),
     }
     for model in MODELS:
@@ -101,3 +104,37 @@ def test_an_operator_adjusts_a_balance_with_preview_and_receipt(addresses, live_
 
     entry = LedgerEntry.objects.latest("id")
     assert (entry.kind, entry.amount, entry.memo) == ("ADJUSTMENT", -12_500_000, "Granted twice")
+
+
+@pytest.mark.timeout(120)
+def test_an_operator_publishes_a_metered_price_on_a_phone_after_seeing_what_changes(addresses, live_server):
+    User.objects.create_superuser("root@example.com", factories.PASSWORD)
+    keep(MODELS_OF_THE_SIMULATOR, now=timezone.now())
+    (PICTURES / "phone").mkdir(parents=True, exist_ok=True)
+    with (
+        playwright.sync_playwright() as driver,
+        driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser,
+    ):
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(
+            f"{live_server.url}{reverse('admin:login')}?next={addresses['publish'].removeprefix(live_server.url)}"
+        )
+        page.fill("[name=username]", "root@example.com")
+        page.fill("[name=password]", factories.PASSWORD)
+        page.click("[type=submit]")
+        assert not page.is_visible("[name=markup]")
+        page.select_option("[name=type]", "METERED")
+        assert not page.is_visible("[name=most_cost]")
+        page.fill("[name=amount]", "0.001")
+        page.fill("[name=rate]", "100")
+        page.fill("[name=markup]", "1.2")
+        page.click("text=See what changes")
+        page.wait_for_selector("text=120 credits for each dollar")
+        page.screenshot(path=PICTURES / "phone" / "publish-preview-light.png", full_page=True)
+        fits = page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        page.click("text=Publish it")
+        page.wait_for_url("**/billing/price/")
+
+    assert fits
+    price = Price.objects.latest("id")
+    assert (price.type, price.amount, price.rate, price.markup) == ("METERED", 10_000, 1_000_000_000, 1_200_000)

@@ -178,7 +178,8 @@ SEARCHES = [
     (UsageRecord, "request_id"), (UsageRecord, "generation_id"), (UsageRecord, "model"),
     (UsageRecord, "customer__name"), (UsageRecord, "customer__user__email"),
     (Plan, "name"), (Plan, "slug"), (Plan, "clerk_id"),
-    (Price, "feature"), (InboundEvent, "event_id"), (InboundEvent, "type"), (InboundEvent, "error"), (Group, "name"),
+    (Price, "feature"), (Price, "pattern"), (Price, "customer__name"),
+    (InboundEvent, "event_id"), (InboundEvent, "type"), (InboundEvent, "error"), (Group, "name"),
 ]  # fmt: skip
 
 
@@ -221,6 +222,7 @@ def fill_searched_fields(now):
     Group.objects.create(name="Support")
     SignUpInvitation.objects.create(email="new@example.com", name="Charles", expires_at=now)
     Plan.objects.create(name="Pro", slug="pro-2f", clerk_id="cplan_2f")
+    Price.objects.create(feature="ai_text_chat", customer=customer, pattern="openai/*", amount=1)
     team, owner = factories.TeamFactory.create(), factories.UserFactory.create()
     invite(team, email="ada@example.com", role="MEMBER", invited_by=owner, now=now)
 

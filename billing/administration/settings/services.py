@@ -6,12 +6,13 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts import audit
 from billing.administration.settings.errors import MeteredCost
 from billing.catalogue import Feature
 from billing.models import Plan, Price
 from billing.plans.services import create_plan, update_plan
 from billing.pricing import FIXED
+from billing.publishing.drafts import Draft
+from billing.publishing.services import publish
 from billing.services import prices_in_force
 from credits.models import Currency
 
@@ -34,16 +35,8 @@ def set_costs(costs: Mapping[str, int], *, actor: str, now: datetime) -> None:
         if terms is not None and terms.amount == amount:
             continue
         before = Price.objects.get(pk=terms.price_id) if terms is not None else Price()
-        price = Price.objects.create(
-            feature=feature,
-            currency=Currency.CREDITS,
-            amount=amount,
-            most_cost_picos=before.most_cost_picos,
-            actor=actor,
-            effective_at=now,
-            created_at=now,
-        )
-        audit.record(None, "price.published", f"price:{price.pk}", actor=actor, now=now, feature=feature)
+        draft = Draft(feature, Currency.CREDITS.value, FIXED, amount, most_cost_picos=before.most_cost_picos)
+        publish(draft, actor=actor, now=now)
 
 
 @transaction.atomic

@@ -1,0 +1,1 @@
+"""Publishing prices: what a new one changes is shown before it counts."""
