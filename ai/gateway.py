@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from accounts.errors import InternalServerError, MethodNotAllowed, NotFound, PrepaidError
 from accounts.requests import accept_request_id
-from ai import moderation, providers
+from ai import moderation, own, providers
 from ai.authentication import throttled
 from ai.catalogue import models, openrouter_models
 from ai.desk import desk
@@ -119,6 +119,9 @@ PROTOCOLS: dict[str, Protocol] = {
 #: OpenAI's clients call the first, OpenRouter's the second; both are served alike.
 ROOTS = ("/v1/", "/api/v1/")
 
+#: What callers are told of themselves.
+OWN = {"key": own.key, "credits": own.credits, "generation": own.generation}
+
 RELAYS = {
     **{root + path: Relay(protocol) for root in ROOTS for path, protocol in PROTOCOLS.items()},
     "/api/ai/chat": Relay(UIMessageStream()),
@@ -128,6 +131,7 @@ starlette = Starlette(
     routes=[
         *(Route(path, relay, methods=["POST"]) for path, relay in RELAYS.items()),
         *(Route(f"{root}models", models) for root in ROOTS),
+        *(Route(f"{root}{path}", endpoint) for root in ROOTS for path, endpoint in OWN.items()),
         Route("/api/ai/image", ImageGeneration(), methods=["POST"]),
         Route("/api/ai/openrouter/models", openrouter_models),
     ],

@@ -313,6 +313,54 @@ COMPONENTS: Schema = {
         },
         required=("images", "credits_used"),
     ),
+    "OwnKey": _object(
+        {
+            "data": _object(
+                {
+                    "label": TEXT,
+                    "currency": TEXT,
+                    "limit": {"type": ["number", "null"], "description": "The key's budget."},
+                    "limit_remaining": {"type": ["number", "null"], "description": "Of it, in the current period."},
+                    "limit_reset": {"type": ["string", "null"], "enum": ["daily", "weekly", "monthly", None]},
+                    "usage": {"type": "number"},
+                    "usage_daily": {"type": "number"},
+                    "usage_weekly": {"type": "number"},
+                    "usage_monthly": {"type": "number"},
+                    "expires_at": {"type": ["string", "null"], "format": "date-time"},
+                },
+                required=("label", "usage"),
+            )
+        },
+        required=("data",),
+    ),
+    "OwnCredits": _object(
+        {
+            "data": _object(
+                {"total_credits": {"type": "number"}, "total_usage": {"type": "number"}, "currency": TEXT},
+                required=("total_credits", "total_usage"),
+            )
+        },
+        required=("data",),
+    ),
+    "OwnGeneration": _object(
+        {
+            "data": _object(
+                {
+                    "id": TEXT,
+                    "model": TEXT,
+                    "created_at": {"type": "string", "format": "date-time"},
+                    "total_cost": {"type": "number", "description": "What was charged."},
+                    "currency": TEXT,
+                    "tokens_prompt": {"type": ["integer", "null"]},
+                    "tokens_completion": {"type": ["integer", "null"]},
+                    "cancelled": {"type": "boolean"},
+                    "streamed": {"type": "boolean"},
+                },
+                required=("id", "model", "total_cost"),
+            )
+        },
+        required=("data",),
+    ),
     "LabelledModelList": _object(
         {"models": {"type": "array", "items": _object({"id": TEXT, "label": TEXT}, required=("id", "label"))}},
         required=("models",),
@@ -332,6 +380,8 @@ HOLD_ID: Schema = {
 
 #: How a call of a model can fail.
 CALL_FAILURES = (400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
+#: How a question for what is one's own can fail.
+OWN_FAILURES = (401, 403, 404, 429)
 
 IMAGES = Route(
     method="post",
@@ -474,6 +524,48 @@ ROUTES = [
         answer_example={"object": "list", "data": [{"id": "openai/gpt-4o-mini", "name": "OpenAI: GPT-4o-mini"}]},
         error=OPENAI_ERROR,
         failures=(400, 401, 403, 404, 429, 502, 503, 504),
+    ),
+    Route(
+        method="get",
+        path="/v1/key",
+        aliases=("/api/v1/key",),
+        id="getOwnKey",
+        summary="The key that asks, as OpenRouter has it",
+        description="Its budget and what it has spent, in the currency that is named.",
+        answers={JSON: _ref("OwnKey")},
+        error=OPENAI_ERROR,
+        failures=OWN_FAILURES,
+    ),
+    Route(
+        method="get",
+        path="/v1/credits",
+        aliases=("/api/v1/credits",),
+        id="getOwnCredits",
+        summary="Credits, as OpenRouter has them",
+        description="What the customer has had, and used of it: the first less the second is the balance.",
+        answers={JSON: _ref("OwnCredits")},
+        answer_example={"data": {"total_credits": 1000, "total_usage": 12.5, "currency": "credits"}},
+        error=OPENAI_ERROR,
+        failures=OWN_FAILURES,
+    ),
+    Route(
+        method="get",
+        path="/v1/generation",
+        aliases=("/api/v1/generation",),
+        id="getOwnGeneration",
+        summary="One of your calls, as OpenRouter has it",
+        description="What became of a call that has ended, by its `X-Generation-Id`.",
+        parameters=[
+            {
+                "name": "id",
+                "in": "query",
+                "required": True,
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        ],
+        answers={JSON: _ref("OwnGeneration")},
+        error=OPENAI_ERROR,
+        failures=(400, *OWN_FAILURES),
     ),
     Route(
         method="post",

@@ -26,7 +26,8 @@ from accounts.errors import (
 )
 from ai.errors import ProviderError, ProviderTimeout
 from ai.protocols import errors
-from ai.schema import COMPONENTS, FLAT_ERROR, JSON, OPENAI_ERROR, ROUTES, Route, Schema
+from ai.protocols.messages import Messages
+from ai.schema import ANTHROPIC_ERROR, COMPONENTS, FLAT_ERROR, JSON, OPENAI_ERROR, ROUTES, Route, Schema
 from credits.amounts import credits
 from credits.errors import InsufficientCredits, LedgerBusy
 
@@ -102,6 +103,10 @@ CHARGE_HEADERS: Schema = {
 }
 
 
+#: How the gateway's errors are written that are not flat.
+RENDERED = {OPENAI_ERROR: errors.openai, ANTHROPIC_ERROR: Messages().error}
+
+
 def add_gateway(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
     """Add the routes that are served in front of Django, under all their paths."""
     result["components"].setdefault("schemas", {}).update(COMPONENTS)
@@ -153,7 +158,7 @@ def _failures(operation: Schema, method: str) -> list[int]:
 
 
 def _operation(route: Route) -> Schema:
-    wrong = "body.model" if route.body else f"query.{route.parameters[0]['name']}"
+    wrong = "body.model" if route.body else f"query.{next((each['name'] for each in route.parameters), 'limit')}"
     content = {media: {"schema": schema} for media, schema in route.answers.items()}
     if route.answer_example is not None:
         content[JSON]["example"] = route.answer_example
@@ -180,7 +185,7 @@ def _operation(route: Route) -> Schema:
 def _failure(status: int, shape: str, wrong: str) -> Schema:
     fault = {"field": wrong, "message": "This value is not accepted here.", "code": "INVALID"}
     error = ValidationFailed(details=[fault]) if status == HTTPStatus.BAD_REQUEST else FAILURES[status]
-    render = errors.openai if shape == OPENAI_ERROR else errors.flat
+    render = RENDERED.get(shape, errors.flat)
     body = {"schema": {"$ref": f"#/components/schemas/{shape}"}, "example": orjson.loads(render(error, REQUEST_ID))}
     return {"description": HTTPStatus(status).phrase, "content": {JSON: body}}
 

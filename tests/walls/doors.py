@@ -49,6 +49,8 @@ READ = may(Capability.READ, impersonators=True)
 CALL = may(Capability.CALL_MODELS)
 #: Their own model list: there is nothing of a customer in it.
 LIST_MODELS = Who(roles_with(), frozenset({"ai", "read", "manage"}), impersonators=True)
+#: What a key is told of itself.
+OF_ONESELF = LIST_MODELS
 MANAGE_KEYS = may(Capability.MANAGE_KEYS)
 #: Nobody credits themselves; everybody but administrators is told where to pay.
 PAY = may(Capability.MANAGE_KEYS)
@@ -263,6 +265,9 @@ GATEWAY_DOORS = [
     Door("POST /api/ai/image", CALL, body=told(prompt="A lighthouse"), elsewhere=402),
     Door("GET /v1/models", LIST_MODELS),
     Door("GET /api/v1/models", LIST_MODELS),
+    *(Door(f"GET {root}key", OF_ONESELF) for root in ROOTS),
+    *(Door(f"GET {root}credits", READ) for root in ROOTS),
+    *(Door(f"GET {root}generation", READ, 404, query="id=gen-of-nobody") for root in ROOTS),
     Door("GET /api/ai/openrouter/models", LIST_MODELS),
 ]
 

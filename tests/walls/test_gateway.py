@@ -42,7 +42,9 @@ def url(world: World, simulator: RunningSimulator) -> Iterator[str]:
 def ask(url: str, door: Door, headers: dict[str, str], world: World) -> requests.Response:
     body = json.dumps(door.body(world)) if door.body else None
     sent = {"content-type": "application/json", "x-request-id": REQUEST_ID, **headers}
-    return requests.request(door.method, url + door.template, data=body, headers=sent, timeout=PATIENCE_SECONDS)
+    return requests.request(
+        door.method, url + door.path(door.names_of(world)), data=body, headers=sent, timeout=PATIENCE_SECONDS
+    )
 
 
 def headers_of(name: str, world: World) -> dict[str, str]:
