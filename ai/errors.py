@@ -136,6 +136,8 @@ def refusal(status: int, message: str = "", headers: Mapping[str, str] | None = 
             return error
         case 401 | 403:
             error = ProviderMisconfigured(headers=NO_RETRY)
+        case 402 if retry_after(headers or {}):  # it counts what our other calls may still cost
+            error = ProviderBusy(headers=retry_after(headers or {}))
         case 402:
             error = ProviderUnfunded(headers=NO_RETRY)
         case 408 | 504 | 524:

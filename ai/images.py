@@ -25,7 +25,7 @@ from ai.http import JSON, ClientGone, Receive, Scope, Send, encode, headers_of, 
 from ai.protocols import errors
 from ai.protocols.base import Wanted
 from ai.protocols.bodies import Body, validated
-from ai.providers.base import Images, Provider, Usage
+from ai.providers.base import Images, Usage
 from ai.relay import opaque_user
 from ai.settlement import Settlement
 from billing.admission import CREDITS
@@ -103,7 +103,7 @@ async def _make(
     provider = providers.of_call(call.provider)
     async with Settlement(call, provider) as settlement:
         await moderation.look_at(wanted.payload)
-        made, failures = await _ask(provider, body, opaque_user(call.customer_id))
+        made, failures = await _ask(settlement, body, opaque_user(call.customer_id))
         urls = [url for images in made for url in images.urls][: body.count]
         settlement.generation_id = ",".join(images.generation_id for images in made)[:255]
         if not urls:
@@ -116,11 +116,12 @@ async def _make(
         return {"images": urls, "credits_used": charged}, settlement
 
 
-async def _ask(provider: Provider, body: ImageBody, user: str) -> tuple[list[Images], list[ProviderError]]:
+async def _ask(settlement: Settlement, body: ImageBody, user: str) -> tuple[list[Images], list[ProviderError]]:
     prompt = f"{body.prompt}\n\nSize: {body.size} pixels."
     references = [attachment.url for attachment in body.attachments]
     asked = [
-        provider.images(model=body.model, prompt=prompt, references=references, user=user) for _ in range(body.count)
+        settlement.attempts.images(model=body.model, prompt=prompt, references=references, user=user)
+        for _ in range(body.count)
     ]
     made: list[Images] = []
     failures: list[ProviderError] = []

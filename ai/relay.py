@@ -105,7 +105,7 @@ class Exchange:
             if wanted.streamed:
                 await self._stream(provider, body, wanted, settlement)
             else:
-                async with aclosing(await provider.open(wanted.path, body)) as answer:
+                async with aclosing(await settlement.attempts.open(wanted.path, body)) as answer:
                     await self._whole(answer, settlement)
 
     async def refuse(self, error: PrepaidError) -> None:
@@ -142,7 +142,7 @@ class Exchange:
         answer: Answer | None = None
         try:
             async with while_client_stays(self._receive, time_to_read, lambda: self._writes):
-                answer = await provider.open(wanted.path, body)
+                answer = await settlement.attempts.open(wanted.path, body)
                 if not answer.content_type.startswith("text/event-stream"):
                     await self._whole(answer, settlement)
                     return

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from accounts.errors import PrepaidError
+from ai.attempts import Attempts
 from ai.desk import desk
 from ai.errors import ProviderError
 from ai.providers.base import Generation, Provider, Usage
@@ -45,6 +46,7 @@ class Settlement:
         self.call = call
         self.generation_id = ""
         self.receipt: Receipt | None = None
+        self.attempts = Attempts(provider)
         self._provider = provider
         self._began = time.monotonic()
         self._first_byte: float | None = None
@@ -152,6 +154,7 @@ class Settlement:
                         error_code=known.error_code or told.error_code,
                         latency_ms=known.latency_ms,
                         first_token_ms=known.first_token_ms,
+                        attempts=known.attempts,
                     )
                 )
                 return
@@ -170,6 +173,7 @@ class Settlement:
             error_code=error_code,
             latency_ms=self._elapsed(time.monotonic()),
             first_token_ms=None if self._first_byte is None else self._elapsed(self._first_byte),
+            attempts=tuple(attempt.as_json() for attempt in self.attempts.made),
             **_used(usage),
         )
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import action
 
@@ -159,6 +159,13 @@ def paid(field: str) -> Column:
     return amount_column(field, currency=attrgetter("currency"))
 
 
+@admin.display(description="attempts")
+def attempts(usage: UsageRecord) -> SafeString | str:
+    """Each by its key's label, with how it ended and after how long."""
+    told = [(each["key"], each["outcome"], shown(each["ms"])) for each in usage.attempts or ()]
+    return format_html_join(", ", "{} {} after {} ms", told) or EMPTY
+
+
 @admin.display(description="hold")
 def hold_of(usage: UsageRecord) -> SafeString:
     return link_to(Hold, usage.hold_id, usage.hold_id.hex[-12:])
@@ -207,6 +214,7 @@ class UsageRecordAdmin(ReadOnlyPage):
         ("How much, how fast", {"fields": [
             ("prompt_tokens", "completion_tokens"), ("cached_tokens", "reasoning_tokens"),
             (milliseconds("first_token_ms", "first byte after"), milliseconds("latency_ms", "last byte after")),
+            attempts,
         ]}),
     ]  # fmt: skip
 

@@ -95,6 +95,8 @@ class Report:
     error_code: str = ""
     latency_ms: int | None = None
     first_token_ms: int | None = None
+    #: The attempts at the provider, where there were several or several keys: JSON, each with its key's label.
+    attempts: tuple[dict[str, Any], ...] = ()
 
     @property
     def exact_cost(self) -> Fraction | None:

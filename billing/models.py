@@ -231,6 +231,11 @@ class UsageRecord(models.Model):
     )
     created_at = models.DateTimeField(help_text="When the call was admitted.")
     day = models.DateField(help_text="The same as a day where the customer was then; what it is summed up under.")
+    attempts = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Where there were several, or several keys: the key, outcome, ms and generation of each.",
+    )
 
     class Meta:
         ordering = ["-created_at", "-id"]

@@ -35,6 +35,7 @@ COLUMNS = (
     ("first_token_ms", rows.BIGINT),
     ("created_at", rows.INSTANT),
     ("day", rows.DATE),
+    ("attempts", rows.JSON),
 )
 
 
@@ -69,4 +70,5 @@ def usage_row(call: Call, report: Report, receipt: Receipt) -> dict[str, Any]:
         "first_token_ms": report.first_token_ms,
         "created_at": call.admitted_at,
         "day": call.day,
+        "attempts": report.attempts or None,
     }

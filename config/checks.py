@@ -247,6 +247,7 @@ def production_is_meant(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessa
             "One machine and few writers: fine. More than one process that writes: use PostgreSQL through DATABASE_URL."
         )
         yield Warning("The ledger is kept in SQLite.", hint=hint, id="prepaid.W018")
-    if not settings.OPENROUTER_API_KEY and urlsplit(settings.OPENROUTER_BASE_URL).hostname not in LOOPBACK:
+    has_key = settings.OPENROUTER_API_KEY or settings.OPENROUTER_API_KEYS
+    if not has_key and urlsplit(settings.OPENROUTER_BASE_URL).hostname not in LOOPBACK:
         hint = "Set OPENROUTER_API_KEY, or OPENROUTER_BASE_URL to a simulator (manage.py simulate_provider)."
         yield Warning("There is no key for the provider, so every call will be refused.", hint=hint, id="prepaid.W019")

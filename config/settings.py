@@ -10,6 +10,8 @@ from pathlib import Path
 import environ
 from corsheaders.defaults import default_headers
 
+from config.provider_keys import provider_keys
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -190,9 +192,11 @@ ADMIN_USER_IDS = env.list("ADMIN_USER_IDS", default=[])
 # The provider
 
 OPENROUTER_API_KEY = env.str("OPENROUTER_API_KEY", default="")
+OPENROUTER_API_KEYS = provider_keys(env.list("OPENROUTER_API_KEYS", default=[]))
 OPENROUTER_BASE_URL = env.str("OPENROUTER_BASE_URL", default="https://openrouter.ai/api/v1")
 PROVIDER_CONNECT_TIMEOUT = env.int("PROVIDER_CONNECT_TIMEOUT", default=10)
 PROVIDER_IDLE_TIMEOUT = env.int("PROVIDER_IDLE_TIMEOUT", default=120)
+PROVIDER_RETRY_SECONDS = env.int("PROVIDER_RETRY_SECONDS", default=5)
 PROVIDER_TOTAL_TIMEOUT = env.int("PROVIDER_TOTAL_TIMEOUT", default=900)
 ALLOWED_MODELS = env.list("ALLOWED_MODELS", default=[])
 DEFAULT_CHAT_MODEL = env.str("DEFAULT_CHAT_MODEL", default="openai/gpt-4o-mini")

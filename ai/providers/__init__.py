@@ -6,14 +6,27 @@ from functools import cache
 from django.conf import settings
 
 from ai.providers.base import Provider
+from ai.providers.health import Health
+from ai.providers.keyring import Keyring
 from ai.providers.openrouter import OpenRouter
 from ai.providers.simulated import Simulated
 
 
 def _openrouter() -> Provider:
+    if not settings.OPENROUTER_API_KEYS:
+        return _with_key(settings.OPENROUTER_API_KEY)
+    members = []
+    for label, api_key, weight in settings.OPENROUTER_API_KEYS:
+        member = _with_key(api_key)
+        member.label, member.weight, member.health = label, weight, Health()
+        members.append(member)
+    return Keyring(members)
+
+
+def _with_key(api_key: str) -> Provider:
     return OpenRouter(
         base_url=settings.OPENROUTER_BASE_URL,
-        api_key=settings.OPENROUTER_API_KEY,
+        api_key=api_key,
         public_url=settings.PUBLIC_URL,
         connect_timeout=settings.PROVIDER_CONNECT_TIMEOUT,
         idle_timeout=settings.PROVIDER_IDLE_TIMEOUT,

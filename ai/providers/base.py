@@ -7,13 +7,14 @@ statuses end in its file: what leaves it are the types here and the errors of ``
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
 
 from ai.errors import ProviderGarbled
+from ai.providers.health import Health
 
 MAX_COST = Decimal(10_000)
 MOST_PLACES = 34
@@ -123,6 +124,14 @@ class Provider(ABC):
     """
 
     name: str
+    #: Of one of several keys: what it is called where it is told of, its share of the calls, and whether it is well.
+    label: str = ""
+    weight: int = 1
+    health: Health | None = None
+
+    def choose(self, tried: Collection["Provider"] = ()) -> "Provider":
+        """Return who makes the next attempt of a call, rather none of ``tried``: itself, where there is one key."""
+        return self
 
     @abstractmethod
     async def start(self) -> None:

@@ -325,6 +325,7 @@ def images_of(body: bytes, generation_id: str) -> Images:
         code = failure.get("code") if isinstance(failure, Mapping) else None
         error = errors.refusal(code if isinstance(code, int) else 502, message_of(answer))
         error.generation_id = generation_id
+        error.maybe_billed = True  # it had begun
         raise error
     choices = answer.get("choices")
     message = (

@@ -64,7 +64,7 @@ both_ways = pytest.mark.parametrize("stream", [False, True])
         (401, 503, "provider_misconfigured"),
         (402, 503, "provider_unfunded"),
         (404, 404, "provider_refused"),
-        (429, 503, "provider_busy"),
+        (429, 503, "provider_busy"),  # what it asks to wait for is longer than a call is tried again
         (500, 502, "provider_error"),
         (502, 502, "provider_error"),
         (503, 503, "provider_busy"),

@@ -50,7 +50,7 @@ def test_model_has_a_default(prepaid, simulator, settings):
     assert simulator.requests()[0]["body"]["model"] == settings.DEFAULT_IMAGE_MODEL
 
 
-@pytest.mark.parametrize("fault", [{"images": 0}, {"status": 429}, {"reset": 1}, {"error": 0}])
+@pytest.mark.parametrize("fault", [{"images": 0}, {"status": 400}, {"reset": 1}, {"error": 0}])
 def test_image_that_does_not_come_is_not_paid_for(prepaid, simulator, account, fault):
     simulator.faults(times=1, **fault)
 

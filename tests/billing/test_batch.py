@@ -395,7 +395,7 @@ def test_price_in_force(prices: list[tuple[int, int]], in_force: int | None, now
 
     assert (new.amount if new else None) == in_force
     found = rows.select(PRICES_IN_FORCE, OF_CUSTOMERS, [{"customer_id": 0, "instant": now}])
-    assert {row[1] for row in found} - {"new"} == {"ai_text_chat", "ai_image_generation"}
+    assert {row[1] for row in found} - {"new"} == {"ai_text_chat", "ai_image_generation", "ai_embedding"}
     assert len(found) == len({row[1] for row in found})
 
 
@@ -548,6 +548,7 @@ def test_usage_record_says_all_that_is_known(account: Account, admit: partial[Ad
         "first_token_ms": 56,
         "created_at": now,
         "day": now.date(),
+        "attempts": None,
     }
 
 

@@ -99,7 +99,7 @@ def listen(port: int) -> socket.socket:
 
 
 def provider_is_given() -> bool:
-    return bool(os.environ.get("OPENROUTER_API_KEY") or os.environ.get("OPENROUTER_BASE_URL"))
+    return any(os.environ.get(f"OPENROUTER_{name}") for name in ("API_KEY", "API_KEYS", "BASE_URL"))
 
 
 def start_simulator() -> str:
