@@ -23,7 +23,7 @@ PRODUCTION := env PREPAID_ENV_FILE=/dev/null DEBUG=false PUBLIC_URL=https://prep
 
 .DELETE_ON_ERROR:
 .PHONY: help run test lint types imports checks test-sqlite test-postgresql test-clients prove prove-ledger \
-	prove-ceiling prove-overspend prove-crashes mutate fuzz bench bench-peers bench-profile bench-hot bench-size lock
+	prove-ceiling prove-overspend prove-crashes prove-revocation mutate fuzz bench bench-peers bench-profile bench-hot bench-size lock
 
 help:
 	@echo "make run               serve on http://127.0.0.1:8000, with demo data and a simulated provider"
@@ -36,6 +36,7 @@ help:
 	@echo "make prove-ceiling     100,000 random requests and price tables: none is billed more than it holds"
 	@echo "make prove-overspend   100,000 holds by 64 clients in two processes, each decision worked out again"
 	@echo "make prove-crashes     PostgreSQL and the process that spends, killed under load"
+	@echo "make prove-revocation  10,000 races of calls in four processes with keys that are revoked and customers suspended"
 	@echo "make mutate            2,500 mistakes in the money's code, one at a time: does a test see each? (MINUTES=)"
 	@echo "make fuzz              100,000 requests made from the OpenAPI document, each answer one that it promises (CASES=)"
 	@echo "make bench             side by side with a bare pass-through (needs Linux and cc)"
@@ -94,6 +95,9 @@ prove-overspend: $(DEV)
 
 prove-crashes: $(DEV)
 	env -u DATABASE_URL CYCLES=20 $(BIN)/pytest tests/proofs/test_crashes.py
+
+prove-revocation: $(DEV)
+	RACES=$(or $(RACES),10000) $(POSTGRESQL) $(BIN)/pytest -s tests/proofs/test_revocation.py
 
 # Goes on where it was stopped: what is known is kept in build/mutation.
 mutate: $(DEV)

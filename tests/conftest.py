@@ -108,6 +108,10 @@ def one_database() -> None:
 @pytest.fixture
 def database_url(transactional_db: None) -> str:
     """The test database as a ``DATABASE_URL``, for processes that the test starts."""
+    return url_of_database()
+
+
+def url_of_database() -> str:
     database = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{database['NAME']}"
