@@ -319,5 +319,10 @@ LOGGING = {
     "formatters": {"json": {"()": "config.logging.json_formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"django.server": {"level": "WARNING"}, "uvicorn.access": {"level": "WARNING"}},
+    "loggers": {
+        "django.server": {"level": "WARNING"},
+        # Has a handler of its own that blanks nothing out.
+        "uvicorn": {"handlers": ["console"], "propagate": False},
+        "uvicorn.access": {"level": "WARNING"},
+    },
 }

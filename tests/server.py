@@ -71,7 +71,13 @@ def running_prepaid(*, provider_url: str = NOWHERE) -> Iterator[str]:
 
 
 @contextmanager
-def prepaid_process(*, database_url: str, provider_url: str = NOWHERE, **environment: str) -> Iterator[str]:
+def prepaid_process(
+    *,
+    database_url: str,
+    provider_url: str = NOWHERE,
+    application: str = "config.asgi:application",
+    **environment: str,
+) -> Iterator[str]:
     """Serve Prepaid on a free port, in a process of its own and with ``environment``; yield where."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -88,7 +94,7 @@ def prepaid_process(*, database_url: str, provider_url: str = NOWHERE, **environ
     }
     command = [sys.executable, "-m", "uvicorn", "--port", str(port), "--log-level", "warning"]
     url = f"http://127.0.0.1:{port}"
-    with subprocess.Popen([*command, "config.asgi:application"], cwd=settings.BASE_DIR, env=variables) as process:
+    with subprocess.Popen([*command, application], cwd=settings.BASE_DIR, env=variables) as process:
         try:
             wait_until_ready(url, process)
             yield url
