@@ -141,22 +141,33 @@ def test_an_end_counts_in_every_process_within_a_second(
     asked: list[Asked] = []
     ended: dict[str, Any] = {}
 
-    async def go_on(caller: Callers, url: str, text: str, kept: list[Asked], until_: float) -> None:
-        while time.monotonic() < until_:
+    async def go_on(caller: Callers, url: str, text: str, kept: list[Asked]) -> None:
+        while "over" not in ended:
             sent_at = time.monotonic()
             kept.append(Asked(sent_at, await caller.call(text, url)))
+
+    async def some_time(since: float) -> None:
+        """Long enough for the load, and until every client has asked, and been answered, meanwhile."""
+
+        def is_over() -> bool:
+            return time.monotonic() > since + SECONDS_OF_LOAD and sum(each.sent_at > since for each in asked) > CLIENTS
+
+        while not is_over():  # noqa: ASYNC110 (what is waited for are the answers themselves)
+            await asyncio.sleep(0.01)
 
     async def run() -> list[Asked]:
         others: list[Asked] = []
         async with callers(urls) as caller:
-            until_ = time.monotonic() + 2 * SECONDS_OF_LOAD
-            clients = [
-                go_on(caller, urls[number % PROCESSES], *((text, asked) if number % 3 else (bystander, others)), until_)
-                for number in range(CLIENTS)
-            ]
-            load = asyncio.gather(*clients)
-            await asyncio.sleep(SECONDS_OF_LOAD)
+            load = asyncio.gather(
+                *(
+                    go_on(caller, urls[number % PROCESSES], *((text, asked) if number % 3 else (bystander, others)))
+                    for number in range(CLIENTS)
+                )
+            )
+            await some_time(time.monotonic())
             await asyncio.to_thread(end_it)
+            await some_time(ended["monotonic"])
+            ended["over"] = True
             await load
         return others
 

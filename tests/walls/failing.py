@@ -3,8 +3,9 @@
 from importlib import import_module
 from typing import Any
 
-from config.asgi import application, settings
+from config.asgi import application
 
+settings = import_module("django.conf").settings
 _reading = import_module("accounts.authentication")
 _read = _reading.read_credential
 
