@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -124,7 +125,10 @@ def test_grant_says_where_in_its_life_it_is(opened: Account, now: datetime):
     expired = Grant(booked_at=now, remaining=1, expires_at=now)
     spent = Grant(booked_at=now, remaining=0, expires_at=now)
 
-    assert [columns.grant_state(grant) for grant in (waiting, unspent, least, expired, spent)] == [
+    with time_machine.travel(now, tick=False):
+        states = [columns.grant_state(grant) for grant in (waiting, unspent, least, expired, spent)]
+
+    assert states == [
         label("waiting", "info"),
         label("open", "good"),
         label("open", "good"),
@@ -135,10 +139,12 @@ def test_grant_says_where_in_its_life_it_is(opened: Account, now: datetime):
 
 def test_hold_says_how_it_is_and_which_is_overdue(now: datetime):
     def shown(status: str, expires_at: datetime) -> str:
-        return hold_status(Hold(status=status, expires_at=expires_at))
+        with time_machine.travel(now, tick=False):
+            return hold_status(Hold(status=status, expires_at=expires_at))
 
-    assert [shown("PENDING", now - DAY), shown("PENDING", now + DAY)] == [
+    assert [shown("PENDING", at) for at in (now - DAY, now, now + DAY)] == [
         label("overdue", "bad"),
+        label("PENDING", "warning"),
         label("PENDING", "warning"),
     ]
     assert [shown("SETTLED", now - DAY), shown("RELEASED", now - DAY)] == [label("SETTLED", "good"), label("RELEASED")]

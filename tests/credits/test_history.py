@@ -176,7 +176,11 @@ TWO_TAKE_EFFECT_UNBOOKED = [
     ("bring up",),
 ]
 #: The same, and nobody has booked either to this day. Another was booked before, and asks for nothing.
-NOBODY_HAS_BOOKED_THEM = [("grant", 4, 2, 0, None), *TWO_TAKE_EFFECT_UNBOOKED[:-1]]
+NOBODY_HAS_BOOKED_THEM = [
+    TWO_TAKE_EFFECT_UNBOOKED[0],
+    ("grant", 4, 3, 0, None),
+    *TWO_TAKE_EFFECT_UNBOOKED[1:-1],
+]
 #: Calls of a session end while it lasts: one in part, one not at all, one late, and another late when it is over.
 A_SESSION_AND_ITS_CALLS = [
     ("grant", 7, 1, 0, None),
@@ -312,6 +316,7 @@ def test_what_a_grant_had_to_pay_when_it_took_effect_is_told_by_whose_debt_it_wa
     later = factories.grant(customer_account, "10", now=START, effective_at=START + 2 * HOUR, source="later")
     terms = {"account": customer_account, "kind": "REFUND", "as_of": START, "actor": "system", "now": START + HOUR}
     reversals.reverse(source=spent.source, key="of-another", asked=30_000_000, **terms)
+    reversals.reverse(source=spent.source, key="smallest", asked=1, **terms)
     reversals.reverse(source=later.source, key="of-itself", asked=50_000_000, **terms)
     reversals.reverse(source="never came", key="of-none", asked=90_000_000, **terms)
     if is_booked:
@@ -322,9 +327,10 @@ def test_what_a_grant_had_to_pay_when_it_took_effect_is_told_by_whose_debt_it_wa
     assert [(due.kind, due.grant_id, due.amount, due.reference) for due in state.due] == [
         ("GRANT", later.pk, 100_000_000, ""),
         ("DEBT", later.pk, -30_000_000, "of-another"),
+        ("DEBT", later.pk, -1, "smallest"),
         ("REFUND", later.pk, -50_000_000, "of-itself"),
     ]
-    assert (state.balance, state.sequence) == (20_000_000, 2)
+    assert (state.balance, state.sequence) == (19_999_999, 2)
 
 
 def test_what_was_voided_while_it_was_held_was_so_from_that_instant_on(customer_account: Account):

@@ -83,7 +83,7 @@ def test_day_before_the_first_entry_can_be_sealed(db: None):
 def test_open_day_is_not_sealed(ledger: list[Account]):
     midnight = datetime(2026, 3, 4, tzinfo=UTC)
     for now in (noon(3), midnight, midnight + seals.SETTLING - timedelta(microseconds=1)):
-        with pytest.raises(DayIsOpen):
+        with pytest.raises(DayIsOpen, match="2026-03-03 is open until 2026-03-04 00:05 UTC"):
             seal_day(DAYS[3], now=now)
 
     assert seal_day(DAYS[3], now=midnight + seals.SETTLING).entries == 6

@@ -31,6 +31,11 @@ class Trial:
         self._plans = Plans(budget=budget)
         self.mutants = {mutant.key: mutant for module in modules or MODULES for mutant in mutants_of(module)}
         self._results: dict[str, dict[str, Any]] = known.read("results.json")
+        self._excused = {
+            (each["function"], change)
+            for each in tomllib.loads(EXCUSES.read_text())["survivor"]
+            for change in each["changes"]
+        }
         for key, mutant in self.mutants.items():
             self._learn(mutant, self._results.get(key, {}).get("by"))
 
@@ -71,8 +76,13 @@ class Trial:
     # Mistakes.
 
     def waiting(self) -> list[Mutant]:
-        """What is to be tried: it is new, or lived and there are other tests now, or what found it is gone."""
-        return [mutant for key, mutant in self.mutants.items() if self._is_waiting(mutant, self._results.get(key))]
+        """
+        What is to be tried: it is new, or lived and there are other tests now, or what found it is gone.
+
+        Last comes what may live, which takes the longest and tells the least.
+        """
+        found = [mutant for key, mutant in self.mutants.items() if self._is_waiting(mutant, self._results.get(key))]
+        return sorted(found, key=lambda mutant: (f"{mutant.module}:{mutant.function}", mutant.change) in self._excused)
 
     def _is_waiting(self, mutant: Mutant, result: dict[str, Any] | None) -> bool:
         if result is None or (result["by"] and not self._plans.has(result["by"])):
@@ -159,11 +169,6 @@ class Trial:
 
     def report(self) -> int:
         """Print a table, and what lives. Returns 0 if enough was killed, and the rest is excused."""
-        excused = {
-            (each["function"], change)
-            for each in tomllib.loads(EXCUSES.read_text())["survivor"]
-            for change in each["changes"]
-        }
         rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         missing = []
         for key, mutant in self.mutants.items():
@@ -171,7 +176,7 @@ class Trial:
             row = rows[mutant.module]
             row[0] += 1
             row[{"killed": 1, "stopped": 1, "lives": 2, "not tried": 3}[status]] += 1
-            if status == "lives" and (f"{mutant.module}:{mutant.function}", mutant.change) not in excused:
+            if status == "lives" and (f"{mutant.module}:{mutant.function}", mutant.change) not in self._excused:
                 missing.append(f"{mutant.module}:{mutant.line} {mutant.function}: {mutant.change}")
         rows["together"] = [sum(row[n] for row in rows.values()) for n in range(4)]
         print("\n| module | mistakes | killed | alive | not tried | killed of those tried |\n|---|---|---|---|---|---|")
