@@ -327,9 +327,11 @@ def test_dearest_of_several_prices_is_held_and_the_shortest_answer_that_any_allo
 
 
 def test_answer_is_shortened_beside_a_fixed_price_that_takes_all_there_is():
-    decision = several(AT_COST, Terms(1, "FIXED", 650), available=650)
+    fixed = Terms(1, "FIXED", 650)
 
-    assert (decision.amount, decision.limits.max_tokens) == (650, 68)
+    decisions = [several(*terms, available=650) for terms in ((AT_COST, fixed), (fixed, AT_COST))]
+
+    assert [(decision.amount, decision.limits.max_tokens) for decision in decisions] == [(650, 68)] * 2
 
 
 def test_refusal_tells_what_the_first_account_lacks():

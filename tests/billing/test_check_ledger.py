@@ -230,6 +230,15 @@ CORRUPTIONS: dict[str, tuple[Plant, list[str]]] = {
          "ledger entry 3 of account A: balance after is 110, but 60",
          "ledger entry 3 of account A: digest is *, but *"],
     ),
+    "entry numbered 0": (
+        lambda books: update(books.entry("ADJUSTMENT"), sequence=0),
+        ["ledger entry 0 of account A: sequence is 0, but 1",
+         "ledger entry 0 of account A: balance after is 108, but -2",
+         "ledger entry 0 of account A: digest is *, but *",
+         "ledger entry 1 of account A: balance after is 100, but 208",
+         "ledger entry 1 of account A: digest is *, but *",
+         "account A: the end of its chain is entry 4 with digest *, but entry 3 with digest *"],
+    ),
     "wrong head": (
         lambda books: update(Account.objects.filter(pk=books.account.pk), head="0" * 64),
         ["account A: the end of its chain is entry 4 with digest 000000000000…, but entry 4 with digest *"],

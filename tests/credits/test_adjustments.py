@@ -164,23 +164,24 @@ def test_a_wrong_field_of_an_adjustment_is_named(administrator, account, url, bo
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "code"),
+    ("path", "body", "field", "code"),
     [
-        ("credits", {"adjustment": 0, "reason": "x"}, "ZERO"),
-        ("credits", {"reason": "x"}, "REQUIRED"),
-        ("credits", {"adjustment": 922_337_203_685, "reason": "x"}, "MAX_VALUE"),
-        ("credits", {"credits": 922_337_203_686, "reason": "x"}, "INVALID"),
-        ("grants", {"amount": "922337203685", "reason": "x"}, "MAX_VALUE"),
-        ("grants", {"amount": "1", "reason": "x", "effectiveAt": "2020-01-01"}, "INVALID"),
-        ("grants", {"amount": "1", "reason": "x", "expiresAt": "2020-01-01"}, "INVALID"),
+        ("credits", {"adjustment": 0, "reason": "x"}, "body.adjustment", "ZERO"),
+        ("credits", {"reason": "x"}, "body.credits", "REQUIRED"),
+        ("credits", {"adjustment": 922_337_203_685, "reason": "x"}, "body.adjustment", "MAX_VALUE"),
+        ("credits", {"credits": 922_337_203_686, "reason": "x"}, "body.credits", "INVALID"),
+        ("grants", {"amount": "922337203685", "reason": "x"}, "body.amount", "MAX_VALUE"),
+        ("grants", {"amount": "1", "reason": "x", "effectiveAt": "2020-01-01"}, "body.effectiveAt", "INVALID"),
+        ("grants", {"amount": "1", "reason": "x", "expiresAt": "2020-01-01"}, "body.expiresAt", "INVALID"),
     ],
 )
-def test_what_is_wrong_has_a_code(administrator, account, user, path: str, body, code: str) -> None:
+def test_what_is_wrong_has_a_code(administrator, account, user, path: str, body, field: str, code: str) -> None:
     method = "PUT" if path == "credits" else "POST"
 
     refused = ask(administrator, method, f"/api/admin/users/{user.pk}/{path}", body)
 
-    assert (refused.status_code, [detail["code"] for detail in refused.json()["details"]]) == (400, [code])
+    [detail] = refused.json()["details"]
+    assert (refused.status_code, detail["field"], detail["code"]) == (400, field, code)
     account.refresh_from_db()
     assert account.balance == credits(100)
 

@@ -174,6 +174,7 @@ def test_page_of_an_account_has_its_newest_entries_open_grants_and_pending_holds
     bought = factories.grant(
         opened, "50", now=START, source="purchase:1", category="PURCHASE", memo="A pack", priority=9
     )
+    factories.grant(opened, "0.0000001", now=START, source="crumb", priority=8)
     trial = factories.grant(opened, "2", now=START, source="trial", expires_at=late)
     used_up = factories.grant(opened, "1", now=START, source="gift", priority=1)
     coming = factories.grant(opened, "7", now=START, source="plan", effective_at=late, expires_at=late + DAY)
@@ -186,7 +187,9 @@ def test_page_of_an_account_has_its_newest_entries_open_grants_and_pending_holds
 
     entries = list(opened.entries.order_by("-sequence"))
     cells = {"account__id__exact": opened.pk}
+    crumb = Grant.objects.get(source="crumb")
     whole = {grant: amount(credits(units), "credits") for grant, units in ((bought, 50), (trial, 2), (coming, 7))}
+    whole[crumb] = amount(1, "credits")
     expected = [
         Table(
             "Newest entries",
@@ -200,7 +203,7 @@ def test_page_of_an_account_has_its_newest_entries_open_grants_and_pending_holds
                     link(entry.grant, entry.grant.source),
                     why,
                 )
-                for entry, why in zip(entries, ("Mistake.", "gift", "trial", "A pack"), strict=True)
+                for entry, why in zip(entries, ("Mistake.", "gift", "trial", "crumb", "A pack"), strict=True)
             ],
             rows_url(LedgerEntry, **cells),
         ),
@@ -218,6 +221,7 @@ def test_page_of_an_account_has_its_newest_entries_open_grants_and_pending_holds
                     columns.grant_state(grant),
                 )
                 for grant, left, expiry in (
+                    (crumb, amount(1, "credits"), "never"),
                     (bought, whole[bought], "never"),
                     (trial, whole[trial], f"{late:%Y-%m-%d %H:%M}"),
                     (coming, amount(0, "credits"), f"{late + DAY:%Y-%m-%d %H:%M}"),

@@ -68,6 +68,12 @@ def test_id_of_a_customer_goes_before_what_another_system_calls_somebody_else(sh
     assert shell("adjust_credits", account.customer_id, "5", *WHY) == [f"{account} went from 100 to 105."]
 
 
+def test_id_of_a_customer_goes_before_what_another_system_calls_a_person(shell: Shell, account: Account):
+    factories.UserFactory.create(external_id=str(account.customer_id))
+
+    assert shell("adjust_credits", account.customer_id, "5", *WHY) == [f"{account} went from 100 to 105."]
+
+
 @pytest.mark.parametrize("amount", ["5", "-5"])
 def test_same_reference_adjusts_once(shell: Shell, account: Account, amount: str):
     shell("adjust_credits", account.customer_id, amount, *WHY)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, connections
 
 from credits import group_commit, services
 from credits.amounts import credits
@@ -109,6 +109,53 @@ def test_batch_has_a_largest_size(queue: GroupCommit, ledger: Ledger):
     assert [len(batch) for batch in ledger.batches] == [1, 256, 44]
 
 
+@pytest.mark.parametrize(("shared", "batches"), [(1, [[0], [1], [10], [11]]), (2, [[0], [1, 2], [10, 11]])])
+def test_after_a_batch_that_was_shared_the_next_is_awaited_a_moment(
+    queue: GroupCommit, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, shared: int, batches: list[list[int]]
+):
+    monkeypatch.setattr(group_commit, "LINGER", 0.3)
+
+    async def come_one_after_the_other() -> None:
+        await behind_a_first(queue, ledger, range(1, shared + 1))
+        first = asyncio.create_task(queue.run(10))
+        await asyncio.sleep(0.1)
+        await asyncio.gather(first, queue.run(11))
+
+    asyncio.run(come_one_after_the_other())
+
+    assert ledger.batches == batches
+
+
+def test_thread_has_a_connection_of_its_own_beside_the_pool(monkeypatch: pytest.MonkeyPatch):
+    shared = connections.settings["default"]
+    own = dict(shared["OPTIONS"])
+    monkeypatch.setitem(shared, "OPTIONS", {**own, "pool": {"max_size": 2}})
+    queue = GroupCommit(lambda operations, *, again: [connection.settings_dict["OPTIONS"]], capacity=9)
+
+    options = asyncio.run(queue.run(1))
+    queue.close(PATIENCE)
+
+    assert options == {name: value for name, value in own.items() if name != "pool"}
+    assert shared["OPTIONS"]["pool"] == {"max_size": 2}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connection_of_the_thread_is_closed_with_it():
+    opened: list[Any] = []
+
+    def commit(operations: Sequence[Any], *, again: bool) -> Sequence[Any]:
+        connection.ensure_connection()
+        opened.append((connections["default"], connection.connection is not None))
+        return operations
+
+    queue = GroupCommit(commit, capacity=9)
+    asyncio.run(queue.run(1))
+    queue.close(PATIENCE)
+
+    [(used, was_open)] = opened
+    assert (was_open, used.connection) == (True, None)
+
+
 def test_there_is_one_thread_however_many_begin_at_once(ledger: Ledger):
     queue = GroupCommit(ledger, capacity=1000)
     gate = threading.Barrier(8)
@@ -127,6 +174,7 @@ def test_there_is_one_thread_however_many_begin_at_once(ledger: Ledger):
     closed = queue.close(PATIENCE)
 
     assert len(running) == 1
+    assert running[0].daemon
     assert ledger.threads == {"ledger"}
     assert closed
     assert not running[0].is_alive()

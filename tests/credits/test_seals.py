@@ -188,6 +188,16 @@ def test_proof_agrees_with_every_seal_from_each_day_on(ledger: list[Account]):
     assert [found(since) for since in sealed] == [[]] * 4
 
 
+def test_account_that_rests_behind_all_others_is_in_every_later_seal(db: None):
+    moving, resting = factories.account(), factories.account()
+    for account, day in ((moving, 1), (resting, 1), (moving, 3)):
+        factories.grant(account, "1", now=noon(day))
+    first = seal(1)
+    assert seal(3).accounts == 2
+
+    assert found(first) == []
+
+
 def test_entries_before_the_sealed_day_are_not_walked_again(ledger: list[Account], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(chains, "ENTRIES_A_READ", 1)
     sealed = {day: seal(day) for day in (1, 2, 3)}

@@ -215,6 +215,12 @@ def test_a_wrong_period_is_named(administrator: APIClient, asked, field):
     assert [detail["field"] for detail in response.json()["details"]] == [field]
 
 
+def test_a_period_of_nothing_is_invalid(administrator: APIClient):
+    refused = administrator.get(URL, {"from": "2026-03-07", "to": "2026-03-07"})
+
+    assert [detail["code"] for detail in refused.json()["details"]] == ["INVALID"]
+
+
 def test_the_longest_period_is_one(administrator: APIClient, account: Account):
     asked = {"from": "2000-01-01", "to": "9999-12-30"}
 
