@@ -362,6 +362,7 @@ def test_positions_are_found_among_entries_of_one_instant(customer_account: Acco
 
     instants = [START - HOUR, START, START + HOUR, START + 2 * HOUR, START + 9 * HOUR]
     assert history.positions(customer_account, instants) == [0, 3, 3, 5, 6]
+    assert history.positions(customer_account, reversed(instants)) == [6, 5, 3, 3, 0]
     assert history.positions(factories.account(), [START]) == [0]
 
 
