@@ -19,18 +19,15 @@ from billing import permits
 from billing.batch import TEST_PROVIDER
 
 LIST_LIFETIME_SECONDS = 60
-MODALITIES = {"", "all", "audio", "embeddings", "image", "text", "video"}
+MODALITIES = {"all", "audio", "embeddings", "image", "text", "video"}
+CAPABILITIES = {"image", "text"}
 _kept: dict[str, tuple[float, list[dict[str, Any]]]] = {}
 
 
 async def models(request: Request) -> Response:
     """OpenAI's and OpenRouter's list: the provider's entries, each with the keys that OpenAI's clients read."""
     caller = await _caller(request)
-    modality = request.query_params.get("output_modalities", "")
-    if modality not in MODALITIES:
-        raise invalid(
-            "query.output_modalities", f"Choose one of {', '.join(sorted(MODALITIES - {''}))}.", "INVALID_CHOICE"
-        )
+    modality = _chosen(request, "output_modalities", MODALITIES)
     listed = allowed_to(caller, await _list(caller, modality))
     data = [
         {
@@ -50,12 +47,18 @@ async def openrouter_models(request: Request) -> Response:
     unknown = next((name for name in request.query_params if name != "capability"), None)
     if unknown is not None:
         raise invalid("query", f'Unrecognized key: "{unknown[:100]}"', "UNRECOGNIZED_KEYS")
-    capability = request.query_params.get("capability", "")
-    if capability not in {"", "image", "text"}:
-        raise invalid("query.capability", "capability is image or text.", "INVALID_CHOICE")
+    capability = _chosen(request, "capability", CAPABILITIES)
     listed = allowed_to(caller, await _list(caller, capability))
     options = [{"id": model["id"], "label": model.get("name") or model["id"]} for model in listed if model.get("id")]
     return _answer(request, {"models": options})
+
+
+def _chosen(request: Request, name: str, choices: set[str]) -> str:
+    """Return which of ``choices`` the parameter ``name`` is; empty where it is left out, which empty text is not."""
+    chosen = request.query_params.get(name)
+    if chosen is not None and chosen not in choices:
+        raise invalid(f"query.{name}", f"Choose one of {', '.join(sorted(choices))}.", "INVALID_CHOICE")
+    return chosen or ""
 
 
 async def _caller(request: Request) -> Principal:

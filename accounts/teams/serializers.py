@@ -111,7 +111,7 @@ class NewInvitationSerializer(StrictSerializer):
 
 
 class TokenSerializer(StrictSerializer):
-    token = serializers.CharField(max_length=100)
+    token = serializers.RegexField(r"^[A-Za-z0-9_-]{1,100}\Z", trim_whitespace=False)
 
 
 def status_of(invitation: Invitation, *, now: datetime) -> str:

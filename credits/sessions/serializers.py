@@ -1,6 +1,7 @@
 """Session holds as JSON."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
@@ -14,9 +15,11 @@ SHORTEST, LONGEST, USUAL = timedelta(minutes=1), timedelta(days=1), timedelta(ho
 
 
 class LifetimeField(serializers.IntegerField):
-    """Whole seconds as a JSON number, within the bounds."""
+    """Whole seconds as a JSON number, within the bounds; 600.0 is whole too, as JSON Schema has it."""
 
     def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, Decimal) and data == data.to_integral_value():
+            data = int(data)
         if not isinstance(data, int) or isinstance(data, bool):
             self.fail("invalid")
         return super().to_internal_value(data)

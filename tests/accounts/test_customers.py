@@ -379,6 +379,13 @@ def test_an_unknown_token_opens_nothing(team: Customer) -> None:
     assert refused(accept(person(), "x" * 43)) == (404, "INVITATION_NOT_FOUND")
 
 
+@pytest.mark.parametrize("token", ["", " " + "x" * 43, "x" * 43 + "\n", "x" * 101, "é"])
+def test_what_can_be_no_token_is_named(team: Customer, token: Any) -> None:
+    response = accept(person(), token)
+
+    assert (response.status_code, [fault["field"] for fault in response.json()["details"]]) == (400, ["body.token"])
+
+
 def test_an_invitation_ends_with_its_time(client: APIClient, team: Customer) -> None:
     token = invite(client, team).json()["token"]
     Invitation.objects.update(expires_at=timezone.now())

@@ -58,7 +58,9 @@ def test_list_is_for_callers_that_we_know(prepaid, simulator, path):
     ("path", "query", "field"),
     [
         ("/v1/models", {"output_modalities": "smell"}, "query.output_modalities"),
+        ("/v1/models", {"output_modalities": ""}, "query.output_modalities"),
         ("/api/ai/openrouter/models", {"capability": "smell"}, "query.capability"),
+        ("/api/ai/openrouter/models", {"capability": ""}, "query.capability"),
         ("/api/ai/openrouter/models", {"page": "1"}, "query"),
     ],
 )

@@ -99,6 +99,7 @@ def test_hold_lasts_an_hour_unless_told_otherwise(api: APIClient, account: Accou
         ({"amount": "1", "expiresIn": 59}, "body.expiresIn"),
         ({"amount": "1", "expiresIn": 86401}, "body.expiresIn"),
         ({"amount": "1", "expiresIn": "600"}, "body.expiresIn"),
+        ({"amount": "1", "expiresIn": 600.5}, "body.expiresIn"),
         ({"amount": "1", "expiresIn": True}, "body.expiresIn"),
         ({"amount": "1", "reason": "x" * 201}, "body.reason"),
         ({"amount": "1", "surprise": 1}, "body"),
@@ -109,6 +110,13 @@ def test_what_makes_no_hold_is_named(api: APIClient, account: Account, body: dic
 
     assert (response.status_code, [fault["field"] for fault in response.json()["details"]]) == (400, [field])
     assert not Hold.objects.exists()
+
+
+def test_whole_seconds_may_be_written_with_a_point(api: APIClient, account: Account):
+    hold = place(api, "1", expiresIn=600.0)
+
+    assert Hold.objects.get().expires_at - Hold.objects.get().created_at == timedelta(seconds=600)
+    assert hold["amount"] == "1"
 
 
 def test_hold_of_more_than_there_is_is_refused(api: APIClient, account: Account):
