@@ -30,7 +30,7 @@ help:
 	@echo "make test              every check: style, types, imports, migrations, deployment, OpenAPI, tests on both databases"
 	@echo "make lint types imports checks test-sqlite test-postgresql"
 	@echo "                       the parts of it"
-	@echo "make test-clients      OpenAI's and Vercel's own clients against a server (needs npm and Chromium)"
+	@echo "make test-clients      real clients and one generated from the schema, against a server (needs npm and Chromium)"
 	@echo "make prove             races, kills and properties, for longer"
 	@echo "make prove-ledger      a million random steps of the bank against a model of it, replayable (SEED=, STEPS=)"
 	@echo "make prove-ceiling     100,000 random requests and price tables: none is billed more than it holds"

@@ -17,11 +17,53 @@ HERE = Path(__file__).resolve().parent
 INSTALLED = HERE / "node_modules" / ".bin"
 GENERATIONS = ["oldest", "newest"]
 OLDEST_NODE = 22
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 class Missing(Exception):
     """Something that these tests need is not installed. The message says how to get it."""
+
+
+class FrontEnd:
+    """The front end of ``typed``, in a directory of its own, with a client that is generated from a schema's URL."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def build(self, schema_url: str) -> None:
+        """
+        Generate the client, and compile all with ``tsc --strict``.
+
+        :raises Missing: if the clients are not installed
+        """
+        for source in (HERE / "typed").glob("*.*"):
+            shutil.copy(source, self._directory)
+        (self._directory / "node_modules").symlink_to(HERE / "node_modules")
+        plugins = ["@hey-api/client-fetch", "@hey-api/typescript", "@hey-api/sdk", "@tanstack/react-query"]
+        self._run("openapi-ts", "--input", schema_url, "--output", "generated", "--plugins", *plugins)
+        self._run("tsc", "--project", ".")
+        bundle = ["--bundle", "--platform=node", "--format=esm", "--packages=external", "--jsx=automatic"]
+        self._run("esbuild", "journey.ts", *bundle, "--outfile=journey.mjs", "--log-level=warning")
+
+    def journey(self, **environment: str) -> Any:
+        """Return the JSON that the journey prints."""
+        return json.loads(self._node("journey.mjs", **environment))
+
+    def _run(self, command: str, *arguments: str) -> None:
+        self._node(installed(command), *arguments)
+
+    def _node(self, script: str, *arguments: str, **environment: str) -> str:
+        finished = subprocess.run(
+            [node(), script, *arguments],
+            cwd=self._directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
 
 
 @dataclass(frozen=True)
