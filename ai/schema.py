@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 
 OPENAI_ERROR = "OpenAIError"
 ANTHROPIC_ERROR = "AnthropicError"
-FLAT_ERROR = "Error"
+FLAT_ERROR = "ApiError"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,26 @@ def _ref(name: str) -> Schema:
 
 
 def _object(
-    properties: Schema, *, required: tuple[str, ...] = (), description: str = "", is_closed: bool = False
+    properties: Schema,
+    *,
+    required: tuple[str, ...] = (),
+    description: str = "",
+    is_closed: bool = False,
+    is_open: bool = False,
 ) -> Schema:
+    """``is_open`` is said where there are further fields: generators take the named ones for all that there are."""
     schema: Schema = {"type": "object", "properties": properties}
-    if is_closed:
-        schema["additionalProperties"] = False
+    if is_closed or is_open:
+        schema["additionalProperties"] = is_open
     if required:
         schema["required"] = list(required)
     if description:
         schema["description"] = description
     return schema
+
+
+def _chunk(kind: str, **properties: Schema) -> Schema:
+    return _object({"type": {"const": kind}, **properties}, required=("type", *properties))
 
 
 TEXT: Schema = {"type": "string"}
@@ -73,8 +83,11 @@ COMPONENTS: Schema = {
                     "type": {"type": "string", "examples": ["invalid_request_error", "insufficient_quota"]},
                     "param": {"type": ["string", "null"], "description": "The field that is wrong."},
                     "code": {"type": ["string", "null"], "description": "Stable, for programs: see docs/api.md."},
+                    "required": {"type": ["integer", "string"], "description": "With 402: what the call needs."},
+                    "available": {"type": ["integer", "string"], "description": "With 402: what can be spent."},
                 },
                 required=("message", "type", "param", "code"),
+                is_open=True,
             )
         },
         required=("error",),
@@ -99,9 +112,14 @@ COMPONENTS: Schema = {
     "ChatMessage": _object(
         {
             "role": {"type": "string", "enum": ["system", "developer", "user", "assistant", "tool"]},
-            "content": {"description": "Text, or a list of parts.", "type": ["string", "array", "null"], "items": {}},
+            "content": {
+                "description": "Text, or a list of parts.",
+                "type": ["string", "array", "null"],
+                "items": _object({"type": TEXT, "text": TEXT}, required=("type",), is_open=True),
+            },
         },
         required=("role",),
+        is_open=True,
     ),
     "ChatCompletionRequest": _object(
         {
@@ -114,10 +132,33 @@ COMPONENTS: Schema = {
         },
         required=("model", "messages"),
         description="OpenAI's request. Every other field of it is passed to the provider.",
+        is_open=True,
     ),
-    "Usage": _object(
-        {"prompt_tokens": COUNT, "completion_tokens": COUNT, "total_tokens": COUNT},
+    "TokenUsage": _object(
+        {
+            "prompt_tokens": COUNT,
+            "completion_tokens": COUNT,
+            "total_tokens": COUNT,
+            "cost": {"type": "number", "description": "US dollars, where the provider says it."},
+        },
         description="What the provider counted.",
+        is_open=True,
+    ),
+    "ChatChoice": _object(
+        {
+            "index": COUNT,
+            "message": _object(
+                {
+                    "role": {"const": "assistant"},
+                    "content": {"type": ["string", "null"]},
+                    "tool_calls": {"type": "array", "items": _object({"id": TEXT, "type": TEXT}, is_open=True)},
+                },
+                required=("role", "content"),
+                is_open=True,
+            ),
+            "finish_reason": {"type": ["string", "null"], "examples": ["stop", "length", "tool_calls"]},
+        },
+        required=("index", "message", "finish_reason"),
     ),
     "ChatCompletion": _object(
         {
@@ -125,9 +166,10 @@ COMPONENTS: Schema = {
             "object": {"const": "chat.completion"},
             "created": {"type": "integer"},
             "model": TEXT,
-            "choices": {"type": "array", "items": {"type": "object"}},
-            "usage": _ref("Usage"),
+            "choices": {"type": "array", "items": _ref("ChatChoice")},
+            "usage": _ref("TokenUsage"),
         },
+        required=("id", "model", "choices"),
         description="The provider's answer as it came.",
     ),
     "CompletionRequest": _object(
@@ -140,6 +182,7 @@ COMPONENTS: Schema = {
         },
         required=("model", "prompt"),
         description="OpenAI's request of old. Every other field of it is passed to the provider.",
+        is_open=True,
     ),
     "Completion": _object(
         {
@@ -148,7 +191,7 @@ COMPONENTS: Schema = {
             "created": {"type": "integer"},
             "model": TEXT,
             "choices": {"type": "array", "items": {"type": "object"}},
-            "usage": _ref("Usage"),
+            "usage": _ref("TokenUsage"),
         },
         description="The provider's answer as it came.",
     ),
@@ -161,6 +204,7 @@ COMPONENTS: Schema = {
         },
         required=("model", "input"),
         description="OpenAI's request. Every other field of it is passed to the provider.",
+        is_open=True,
     ),
     "EmbeddingList": _object(
         {
@@ -185,6 +229,7 @@ COMPONENTS: Schema = {
         },
         required=("model", "messages"),
         description="Anthropic's request. Every other field of it is passed to the provider.",
+        is_open=True,
     ),
     "Message": _object(
         {
@@ -209,8 +254,9 @@ COMPONENTS: Schema = {
         },
         required=("model", "input"),
         description="OpenAI's request. Every other field of it is passed to the provider.",
+        is_open=True,
     ),
-    "Response": _object(
+    "ResponsesAnswer": _object(
         {
             "id": TEXT,
             "object": {"const": "response"},
@@ -235,19 +281,20 @@ COMPONENTS: Schema = {
         },
         required=("model", "prompt"),
         description="OpenRouter's request, or OpenAI's. Every other field of it is passed to the provider.",
+        is_open=True,
     ),
     "ImageGenerations": _object(
         {
             "created": {"type": "integer"},
             "data": {"type": "array", "items": _object({"b64_json": TEXT, "media_type": TEXT})},
-            "usage": _ref("Usage"),
+            "usage": _ref("TokenUsage"),
         },
         description="The provider's answer as it came.",
     ),
     "ModelList": _object(
         {
             "object": {"const": "list"},
-            "data": {"type": "array", "items": _object({"id": TEXT, "name": TEXT}, required=("id",))},
+            "data": {"type": "array", "items": _object({"id": TEXT, "name": TEXT}, required=("id",), is_open=True)},
         },
         required=("data",),
     ),
@@ -257,7 +304,11 @@ COMPONENTS: Schema = {
             "role": {"type": "string", "enum": ["system", "user", "assistant"]},
             "parts": {
                 "type": "array",
-                "items": _object({"type": TEXT, "text": TEXT}, required=("type",)),
+                "items": _object(
+                    {"type": TEXT, "text": TEXT, "url": TEXT, "mediaType": TEXT, "filename": TEXT},
+                    required=("type",),
+                    is_open=True,
+                ),
                 "description": "`text` and `file` parts are sent to the model; others are history and are left out.",
             },
         },
@@ -282,6 +333,33 @@ COMPONENTS: Schema = {
         required=("messages",),
         description="What `useChat` posts.",
         is_closed=True,
+    ),
+    "UIMessageChunk": {
+        "description": "One event of the UI message stream.",
+        "oneOf": [
+            *(_chunk(kind) for kind in ("start", "start-step", "finish-step")),
+            *(_chunk(kind, id=TEXT) for kind in ("text-start", "text-end", "reasoning-start", "reasoning-end")),
+            *(_chunk(kind, id=TEXT, delta=TEXT) for kind in ("text-delta", "reasoning-delta")),
+            _chunk("file", url=TEXT, mediaType=TEXT),
+            _chunk("error", errorText=TEXT),
+            _chunk("finish", messageMetadata=_ref("UIMessageMetadata")),
+            {"const": "[DONE]"},
+        ],
+    },
+    "UIMessageMetadata": _object(
+        {
+            "requestId": TEXT,
+            "model": TEXT,
+            "usage": _object(
+                {"promptTokens": {"type": ["integer", "null"]}, "completionTokens": {"type": ["integer", "null"]}},
+                required=("promptTokens", "completionTokens"),
+            ),
+            "creditsCharged": {"type": ["integer", "string"]},
+            "creditsRemaining": {"type": ["integer", "string"]},
+            "currency": {"type": "string", "description": "What that is in, where it is not credits."},
+        },
+        required=("requestId",),
+        description="What an answer cost, as far as it is known when it ends.",
     ),
     "ImageRequest": _object(
         {
@@ -482,7 +560,7 @@ ROUTES = [
         ),
         body=_ref("ResponsesRequest"),
         example={"model": "openai/gpt-4o-mini", "input": "Hello"},
-        answers={JSON: _ref("Response"), EVENTS: STREAM},
+        answers={JSON: _ref("ResponsesAnswer"), EVENTS: STREAM},
         error=OPENAI_ERROR,
         failures=CALL_FAILURES,
         parameters=[HOLD_ID],
@@ -583,7 +661,7 @@ ROUTES = [
             "trigger": "submit-message",
             "messages": [{"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}],
         },
-        answers={EVENTS: STREAM},
+        answers={EVENTS: _ref("UIMessageChunk")},
         error=FLAT_ERROR,
         failures=CALL_FAILURES,
         parameters=[HOLD_ID],

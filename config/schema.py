@@ -19,6 +19,7 @@ from accounts.errors import (
     PermissionDenied,
     PrepaidError,
     RequestTimeout,
+    SignUpNotConfigured,
     TooManyRequests,
     Unauthenticated,
     UnsupportedMedia,
@@ -53,6 +54,8 @@ FLAT: Schema = {
         "required": {"type": ["integer", "string"], "description": "With 402: the credits that the call needs."},
         "available": {"type": ["integer", "string"], "description": "With 402: the credits that can be spent."},
     },
+    # What else a refusal tells, docs/api.md says beside its code.
+    "additionalProperties": True,
 }
 
 REQUEST_ID = "8a6e0804-2bd0-4672-b79d-d97027f9071a"
@@ -68,6 +71,7 @@ FAILURES: dict[int, PrepaidError] = {
     415: UnsupportedMedia(),
     422: IdempotencyKeyReused(),
     429: TooManyRequests(),
+    501: SignUpNotConfigured(),
     502: ProviderError(),
     503: LedgerBusy(),
     504: ProviderTimeout(),
@@ -124,10 +128,15 @@ def add_failures(result: Schema, generator: Any, request: Any, public: bool) -> 
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             if path.startswith("/api/"):
-                statuses = _failures(operation, method)
+                answers = operation["responses"]
+                declared = [
+                    int(status) for status in answers if int(status) >= 400 and "content" not in answers[status]
+                ]
+                statuses = [*_failures(operation, method), *declared]
                 wrong = "body.name" if "requestBody" in operation else "query.limit"
                 for status in statuses:
-                    operation["responses"].setdefault(str(status), _failure(status, FLAT_ERROR, wrong))
+                    if "content" not in answers.get(str(status), {}):
+                        answers[str(status)] = _failure(status, FLAT_ERROR, wrong)
             operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
             if path.startswith("/api/") and not _is_public(operation):
                 operation["parameters"].append(CUSTOMER_PARAMETER)
@@ -140,6 +149,14 @@ def add_failures(result: Schema, generator: Any, request: Any, public: bool) -> 
     return result
 
 
+def drop_read_only(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
+    """What is sent and what is answered are described apart. ``readOnly`` only makes generators write types twice."""
+    for component in result["components"]["schemas"].values():
+        for described in component.get("properties", {}).values():
+            described.pop("readOnly", None)
+    return result
+
+
 def _failures(operation: Schema, method: str) -> list[int]:
     """
     How a request can fail, as far as its method and what it takes say.
@@ -148,7 +165,7 @@ def _failures(operation: Schema, method: str) -> list[int]:
     """
     has_body = "requestBody" in operation
     statuses = [400] + ([403, 404] if has_body else []) if _is_public(operation) else [400, 401, 403, 404]
-    if has_body:
+    if has_body or method == "post":
         statuses += [408, 411, 413, 415]
     if not _is_public(operation):
         statuses += [429] if method == "get" else [409, 429]
@@ -171,9 +188,11 @@ def _operation(route: Route) -> Schema:
         "description": route.description,
         "tags": ["AI"],
         "security": SECURITY,
-        "parameters": [*route.parameters, CUSTOMER_PARAMETER],
+        "parameters": [*route.parameters, REQUEST_ID_PARAMETER, CUSTOMER_PARAMETER],
         "responses": {"200": answer} | {str(status): _failure(status, route.error, wrong) for status in route.failures},
     }
+    for response in operation["responses"].values():
+        response.setdefault("headers", {}).update(REQUEST_ID_HEADER)
     if route.body is not None:
         operation["requestBody"] = {
             "required": True,

@@ -252,6 +252,10 @@ SPECTACULAR_SETTINGS = {
         "EntryKind": "credits.models.LedgerEntry.Kind",
         "CustomerKind": "accounts.models.Customer.Kind",
         "KeyStatus": "billing.keys.filters.STATUSES",
+        "KeyMode": "accounts.models.ApiKey.Mode",
+        "KeyScope": "accounts.models.ApiKey.Scope",
+        "BudgetPeriod": "accounts.models.ApiKey.Period",
+        "BillingSource": "billing.models.Plan.Source",
         "GrantCategory": "credits.models.Grant.Category",
         "UsageType": "billing.administration.usage.reading.TYPES",
         "UserState": "billing.administration.users.reading.STATUSES",
@@ -270,10 +274,12 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     # What a change must have, its serializer says.
     "COMPONENT_SPLIT_PATCH": False,
+    "GET_LIB_DOC_EXCLUDES": "accounts.schema.bases",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.schema.add_failures",
         "config.schema.add_gateway",
+        "config.schema.drop_read_only",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.settings import patched_settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
 from ai import gateway
+from ai.schema import COMPONENTS
 
 #: Pages about the interface.
 NOT_DOCUMENTED = re.compile(r"/api/(schema|docs|redoc)(/|$)")
@@ -26,6 +28,17 @@ def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
             yield method, path, operation
+
+
+def nested(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every name with what it stands for, however deep."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key, inner
+            yield from nested(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from nested(inner)
 
 
 def routes(patterns: list[URLPattern | URLResolver], prefix: str = "/") -> Iterator[str]:
@@ -70,6 +83,57 @@ def test_gateways_methods_are_documented(schema: dict[str, Any]):
     assert {path: {method.upper() for method in schema["paths"][path]} for path in served} == served
 
 
+def test_every_reference_leads_somewhere(schema: dict[str, Any]):
+    named = {f"#/components/schemas/{name}" for name in schema["components"]["schemas"]}
+
+    assert {value for key, value in nested(schema["paths"]) if key == "$ref"} - named == set()
+    assert {value for key, value in nested(schema["components"]) if key == "$ref"} - named == set()
+
+
+def test_gateway_takes_no_name_from_another_component():
+    with patched_settings({"POSTPROCESSING_HOOKS": []}):
+        document = SchemaGenerator().get_schema(request=None, public=True)
+
+    assert document["components"]["schemas"].keys() & COMPONENTS.keys() == set()
+
+
+def test_nothing_is_said_to_be_read_only_where_answers_are_described_apart(schema: dict[str, Any]):
+    assert [key for key, _ in nested(schema["components"]["schemas"]) if key == "readOnly"] == []
+
+
+def test_descriptions_are_not_about_the_code(schema: dict[str, Any]):
+    told = "\n".join(value for key, value in nested(schema) if key == "description" and isinstance(value, str))
+
+    assert re.findall(r"[Ss]eriali[sz]er|[Pp]ython|[Cc]ontext|get_fields", told) == []
+
+
+def test_what_is_not_always_answered_is_not_promised(schema: dict[str, Any]):
+    components = schema["components"]["schemas"]
+    optional = {
+        name: sorted(components[name]["properties"].keys() - set(components[name]["required"]))
+        for name in ("Invited", "Limits", "ListedUser", "ListedAccount", "Synced")
+    }
+
+    assert optional == {
+        "Invited": ["clerkUserId", "invitation", "mailed", "userId"],
+        "Limits": [],
+        "ListedUser": ["_count"],
+        "ListedAccount": ["_count"],
+        "Synced": ["debug"],
+    }
+
+
+def test_everything_under_api_and_v1_has_a_request_id(schema: dict[str, Any]):
+    without = [
+        (method, path)
+        for method, path, operation in operations(schema)
+        if "X-Request-Id" not in {parameter["name"] for parameter in operation["parameters"]}
+        or any("X-Request-Id" not in response["headers"] for response in operation["responses"].values())
+    ]
+
+    assert without == []
+
+
 def test_operations_have_names_of_their_own_that_generators_can_use(schema: dict[str, Any]):
     names = [operation["operationId"] for _, _, operation in operations(schema)]
 
@@ -99,7 +163,7 @@ def test_failures_have_the_shape_of_their_path(schema: dict[str, Any]):
     assert shapes == {
         ("/v1/", "#/components/schemas/OpenAIError"),
         ("messages", "#/components/schemas/AnthropicError"),
-        ("/api/", "#/components/schemas/Error"),
+        ("/api/", "#/components/schemas/ApiError"),
     }
 
 

@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from webhooks.sources.base import Source
 
-ERROR = {"$ref": "#/components/schemas/Error"}
+ERROR = {"$ref": "#/components/schemas/ApiError"}
 RECEIVED = {
     "type": "object",
     "required": ["received"],

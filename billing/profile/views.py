@@ -4,7 +4,6 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.renderers import JSONRenderer
@@ -21,6 +20,7 @@ from accounts.teams.customers import update_customer
 from accounts.teams.serializers import ChangedCustomerSerializer, MembershipSerializer
 from accounts.teams.views.members import PersonView
 from billing.profile.export import parts_of
+from billing.profile.schema import EXPORT
 
 CONFIRMATION = "DELETE"
 
@@ -148,7 +148,7 @@ class ExportView(PersonView):
             "what was written down. Sent as it is read, however long it is."
         ),
         tags=["Profile"],
-        responses={(200, "application/json"): OpenApiTypes.OBJECT},
+        responses={(200, "application/json"): EXPORT},
     )
     def get(self, request: Request) -> Download:
         return Download(parts_of(self.user()), content_type="application/json", filename="prepaid.json")

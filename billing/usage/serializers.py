@@ -91,8 +91,9 @@ class PaginationSerializer(serializers.Serializer[dict[str, int]]):
 
 
 class SummarySerializer(serializers.Serializer[dict[str, Any]]):
-    """Python keeps the word ``from`` for itself, hence ``get_fields``."""
+    """What the calls of whole days cost, in one currency: all together, and by what `groupBy` names."""
 
+    # Python keeps the word ``from`` for itself.
     def get_fields(self) -> dict[str, Any]:
         return {
             "timeZone": serializers.CharField(source="time_zone", read_only=True, help_text="Where the days begin."),

@@ -5,8 +5,10 @@ from typing import Any
 
 import orjson
 import pytest
+from openapi_schema_validator import OAS31Validator
 
 from ai.protocols.ui_message_stream import UITranslator
+from ai.schema import COMPONENTS
 from billing.calls import Receipt
 from credits.amounts import UNIT
 from tests.ai.prepaid import MODEL, assert_charged_as_booked, balance, events_of, usage
@@ -28,12 +30,15 @@ KEYS: dict[str, tuple[set[str], set[str]]] = {
     "finish": (set(), {"messageMetadata"}),
 }
 
+DOCUMENTED = OAS31Validator({"$ref": "#/components/schemas/UIMessageChunk", "components": {"schemas": COMPONENTS}})
+
 
 def parts_of(body: bytes) -> list[dict[str, Any]]:
-    """The parts of a stream that every client from 5.0.0 on accepts, up to its ``[DONE]``."""
+    """The parts of a stream that every client from 5.0.0 on accepts, as documented, up to its ``[DONE]``."""
     assert body.endswith(b"data: [DONE]\n\n")
     *parts, done = events_of(body)
     assert done == "[DONE]"
+    assert [error.message for part in [*parts, done] for error in DOCUMENTED.iter_errors(part)] == []
     opened: set[tuple[str, str]] = set()
     for part in parts:
         required, optional = KEYS[part["type"]]

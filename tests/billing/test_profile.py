@@ -8,11 +8,13 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.core import serializers
 from django.utils import timezone
+from openapi_schema_validator import OAS31Validator
 from rest_framework.test import APIClient
 
 from accounts.models import ApiKey, AuditEntry, Customer, Invitation, Membership, User
 from accounts.profiles import forget_user
 from accounts.teams.invitations import invite
+from billing.profile.schema import EXPORT
 from credits.models import Account, Grant, LedgerEntry
 from tests import factories
 from tests.accounts.people import join, person, role_of, signed_in, team_of
@@ -69,6 +71,7 @@ def test_everything_is_exported_but_secrets_and_others(ada: User) -> None:
     raw = b"".join(response.streaming_content)
     body = json.loads(raw)
     assert response.headers["Content-Disposition"] == 'attachment; filename="prepaid.json"'
+    assert [error.message for error in OAS31Validator(EXPORT).iter_errors(body)] == []
     counts = {name: len(rows) for name, rows in body.items() if name != "user"}
     assert counts == {
         "memberships": 1, "invitations": 0, "keys": 1, "accounts": 1, "grants": 1, "entries": 2, "usage": 1, "audit": 1,

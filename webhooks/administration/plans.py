@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from accounts.administration.base import AdministrationView
 from accounts.reads import NOT_MODIFIED
+from accounts.schema import FAILURE
 from webhooks.clerk_sync.plans import ClerkPlan, clerk_plans, refresh_prices
 
 PLAN = {
@@ -55,7 +56,7 @@ class ClerkPlansView(AdministrationView):
         summary="The plans that Clerk has",
         description="As its Backend API tells them now; nothing is kept.",
         tags=["Administration"],
-        responses={200: ClerkPlansSerializer, 304: NOT_MODIFIED},
+        responses={200: ClerkPlansSerializer, 304: NOT_MODIFIED, 501: FAILURE, 502: FAILURE},
         examples=[OpenApiExample("One plan", value={"plans": [PLAN]})],
     )
     def get(self, request: Request) -> Response:
@@ -73,7 +74,7 @@ class RefreshPricingView(AdministrationView):
         ),
         tags=["Administration"],
         request=None,
-        responses=RefreshedSerializer,
+        responses={200: RefreshedSerializer, 501: FAILURE, 502: FAILURE},
         examples=[
             OpenApiExample(
                 "One is new",

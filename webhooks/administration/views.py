@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.administration.base import AdministrationView
+from accounts.schema import FAILURE
 from accounts.strict import StrictSerializer, TrueOrFalseField
 from webhooks.clerk_sync.api import read_page
 from webhooks.clerk_sync.services import USERS, Effect, Report, keep_page
@@ -68,7 +69,7 @@ class SyncView(AdministrationView):
         ),
         tags=["Administration"],
         request=SyncSerializer,
-        responses=SyncedSerializer,
+        responses={200: SyncedSerializer, 501: FAILURE, 502: FAILURE},
         examples=[
             OpenApiExample(
                 "All are read",

@@ -24,6 +24,7 @@ from accounts.administration.invitations.serializers import (
 from accounts.models import SignUpInvitation
 from accounts.pagination import PageNumberPagination
 from accounts.reads import NOT_MODIFIED
+from accounts.schema import FAILURE
 from accounts.teams.mail import send_sign_up
 
 INVITATION = {
@@ -50,7 +51,7 @@ class InviteView(AdministrationView):
         description="By mail, for thirty days. If a user has the address already, nothing is sent: 200 and `exists`.",
         tags=["Administration"],
         request=NewSignUpSerializer,
-        responses={201: InvitedSerializer, 200: InvitedSerializer},
+        responses={201: InvitedSerializer, 200: InvitedSerializer, 501: FAILURE},
         examples=[
             OpenApiExample(
                 "Sent",
@@ -112,7 +113,7 @@ class ResendSignUpView(AdministrationView):
         description="For thirty days from now. At most once a minute.",
         tags=["Administration"],
         request=None,
-        responses=ResentSerializer,
+        responses={200: ResentSerializer, 501: FAILURE},
         examples=[OpenApiExample("Sent", value={"status": "resent", "mailed": True}, response_only=True)],
     )
     def post(self, request: Request, id: int) -> Response:

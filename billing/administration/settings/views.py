@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -48,7 +48,6 @@ class PlanTermsSerializer(StrictSerializer):
     credits = CreditsInputField()
 
 
-@extend_schema_field({"type": "object", "additionalProperties": {"$ref": "#/components/schemas/PlanTermsRequest"}})
 class PlansById(serializers.DictField):
     child = PlanTermsSerializer()
 

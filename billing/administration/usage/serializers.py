@@ -12,6 +12,8 @@ from credits.models import Currency
 
 
 class CallDetailsSerializer(UsageDetailsSerializer):
+    """What a customer may know of a call, and what it cost the operator."""
+
     provider = serializers.CharField(read_only=True)
     providerCost = serializers.CharField(
         source="provider_cost", read_only=True, help_text="US dollars, exactly as reported; empty where it was not."

@@ -22,7 +22,9 @@ class Counted(serializers.Serializer[Any]):
     """The context has ``calls``, by the customers' ids, if they are to be shown."""
 
     def get_fields(self) -> dict[str, Any]:
-        count = serializers.SerializerMethodField(method_name="count", help_text="With `includeUsageCount=true`.")
+        count = serializers.SerializerMethodField(
+            method_name="count", required=False, help_text="With `includeUsageCount=true`."
+        )
         return super().get_fields() | ({"_count": count} if self.context.get("calls", {}) is not None else {})
 
     def customer_id(self, row: Any) -> int:
@@ -51,8 +53,9 @@ class PersonSerializer(serializers.Serializer[User]):
 
 
 class ListedUserSerializer(Counted, PersonSerializer):
-    """The context has ``balances``, by the customers' ids."""
+    """A user with the balance of their own customer."""
 
+    # The context has ``balances``, by the customers' ids.
     creditBalance = serializers.SerializerMethodField(help_text="Null: they were never given anything.")
 
     @extend_schema_field(BalanceSerializer(allow_null=True))
@@ -73,6 +76,8 @@ class NamedUserSerializer(serializers.Serializer[User]):
 
 
 class ListedAccountSerializer(Counted, AccountSerializer):
+    """A balance and whose it is."""
+
     user = NamedUserSerializer(
         source="account.customer.user", read_only=True, allow_null=True, help_text="Null: it is a team's."
     )
