@@ -8,6 +8,7 @@ from typing import Any
 
 from accounts.errors import InvalidToken, MissingClaims, SessionPending
 from accounts.identities import MAX_IMPERSONATOR, Identity, is_id, role_word
+from accounts.texts import plain
 
 Claims = dict[str, Any]
 #: The name of a claim, or the names on the way to one.
@@ -131,4 +132,4 @@ def _is_one_of(value: object, allowed: Collection[str]) -> bool:
 
 
 def _text(value: object, length: int) -> str:
-    return "".join(filter(str.isprintable, value)).strip()[:length] if isinstance(value, str) else ""
+    return plain(value).strip()[:length] if isinstance(value, str) else ""

@@ -18,6 +18,7 @@ from accounts.models import Customer, FormerMembership, Membership
 from accounts.provisioning import provision_user
 from accounts.roles import Role
 from accounts.teams.customers import close_locked
+from accounts.texts import plain
 
 MAX_NAME = 200
 #: Who did it, in audit entries.
@@ -67,7 +68,7 @@ def keep_team(external_id: str, *, name: str, updated_at: datetime) -> Outcome:
         return Outcome.TEAM_GONE
     if team.external_updated_at is not None and updated_at < team.external_updated_at:
         return Outcome.STALE
-    team.name = "".join(character for character in name if character.isprintable())[:MAX_NAME] or external_id
+    team.name = plain(name).strip()[:MAX_NAME] or external_id
     team.external_updated_at = updated_at
     team.save(update_fields=["name", "external_updated_at"])
     return Outcome.TEAM_KEPT

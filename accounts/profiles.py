@@ -16,6 +16,7 @@ from accounts import leaving
 from accounts.directory import ACTOR
 from accounts.models import Customer, User
 from accounts.provisioning import provision_user
+from accounts.texts import plain
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def keep_profile(external_id: str, *, email: str, name: str, updated_at: datetim
         return Outcome.GONE
     if user.external_updated_at is not None and updated_at < user.external_updated_at:
         return Outcome.STALE
-    user.name = "".join(character for character in name if character.isprintable())[:MAX_NAME]
+    user.name = plain(name).strip()[:MAX_NAME]
     user.external_updated_at = updated_at
     _save_with_address(user, _usable(email))
     return Outcome.KEPT

@@ -5,7 +5,6 @@ Every view is a ``StrictView`` and every serializer that reads a body a ``Strict
 (tests prove both); the parser of their bodies is ``accounts.parsers.JSONParser``.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from rest_framework.views import APIView
 
 from accounts.errors import LengthRequired, MethodNotAllowed, ValidationFailed
 from accounts.parsers import is_storable
+from accounts.texts import plain
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -47,8 +47,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 class PlainTextField(serializers.CharField):
     """
-    Text that people read: a JSON string, in Unicode's composed form, without control characters
-    and without the invisible ones that make one text look like another.
+    Text that people read: a JSON string, kept as ``accounts.texts.plain`` writes it, without blanks around it.
     """
 
     def to_internal_value(self, data: Any) -> str:
@@ -58,8 +57,7 @@ class PlainTextField(serializers.CharField):
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if isinstance(data, str):
-            visible = (character for character in data if unicodedata.category(character) not in {"Cc", "Cf"})
-            data = unicodedata.normalize("NFC", "".join(visible))
+            data = plain(data)
         return super().run_validation(data)
 
 
