@@ -95,7 +95,7 @@ class Line:
         """Close the connection with RST. The server's transport is reached behind ASGI, which has no word for this."""
         transport = self._receive.__self__.transport  # type: ignore[attr-defined]
         behind = transport.get_extra_info("socket")
-        if behind is not None:  # none inside one process
+        if behind is not None and behind.fileno() >= 0:  # none inside one process, nor when the client was faster
             with socket.socket(fileno=os.dup(behind.fileno())) as connection:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         transport.abort()
