@@ -19,9 +19,16 @@ class Limited(models.Model):
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
     tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
     concurrent_calls = models.PositiveIntegerField(null=True, blank=True)
+    limited_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when its limits are what they are; empty: always."
+    )
 
     class Meta:
         abstract = True
+
+
+#: What a change of which makes the limits other ones.
+LIMITS = ("budget", "budget_period", "requests_per_minute", "tokens_per_minute", "concurrent_calls")
 
 
 def limits_of(name: str) -> list[models.CheckConstraint]:

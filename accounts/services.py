@@ -9,6 +9,7 @@ from django.db import transaction
 
 from accounts import audit, keys
 from accounts.errors import KeyAlreadyRotated, KeyIsOver
+from accounts.limits import LIMITS
 from accounts.models import ApiKey, Customer, User
 
 #: What a key is for and how much it may be used, which its successor inherits.
@@ -80,7 +81,9 @@ def update_key(key: ApiKey, changes: Mapping[str, Any], *, actor: str, now: date
     for name in changed:
         setattr(locked, name, changes[name])
     if changed:
-        locked.save(update_fields=changed)
+        if not set(LIMITS).isdisjoint(changed):
+            locked.limited_at = now
+        locked.save(update_fields=[*changed, "limited_at"])
         audit.record(locked.customer_id, "key.changed", f"key:{key.pk}", actor=actor, now=now, fields=changed)
     return locked
 

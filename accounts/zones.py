@@ -1,7 +1,7 @@
 """Time zones by their IANA names, such as ``Europe/Berlin``, and the days that they make of instants."""
 
 import logging
-from datetime import date, datetime
+from datetime import date, datetime, time
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -36,3 +36,8 @@ def zone(name: str) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError):
         logger.warning("unknown_time_zone", extra={"time_zone": name})
         return ZoneInfo(UTC)
+
+
+def beginning_of(day: date, time_zone: str) -> datetime:
+    """The first instant of ``day`` in ``time_zone``, in UTC; where clocks skip midnight, the one at which they do."""
+    return datetime.combine(day, time(), zone(time_zone)).astimezone(zone(UTC))

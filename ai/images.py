@@ -73,7 +73,7 @@ class ImageGeneration:
         except ClientGone:
             return
         else:
-            money = {"X-Credits-Held": display(settlement.call.held)}
+            money = {"X-Credits-Held": display(settlement.call.held), **settlement.call.pace}
             if settlement.call.currency != CREDITS:
                 money["X-Credits-Currency"] = settlement.call.currency
             if settlement.receipt is not None:

@@ -231,6 +231,7 @@ class Exchange:
 
     def _call_headers(self, settlement: Settlement) -> Headers:
         headers = [self._id_header(), (b"x-credits-held", display(settlement.call.held).encode())]
+        headers += encode(settlement.call.pace)
         if settlement.call.currency != CREDITS:
             headers.append((b"x-credits-currency", settlement.call.currency.encode()))
         limits = settlement.call.limits

@@ -8,12 +8,14 @@ every rule can be tested without a database, and there is no cache in it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from accounts.errors import CustomerNotFound, InvalidApiKey, PermissionDenied, Suspended
 from accounts.roles import Scope
 from accounts.zones import UTC
 from billing import permits
 from billing.errors import CallTooDear, UnknownPrice
+from billing.limits import Allowance, Rations
 from billing.prices import PriceList
 from billing.pricing import (
     METERED,
@@ -29,6 +31,7 @@ from billing.pricing import (
     wanted,
 )
 from billing.rates import Rates
+from billing.rationing import within_rations
 from credits.errors import InsufficientCredits
 
 #: The id of no customer: a person chose one that they are no member of.
@@ -62,6 +65,8 @@ class Caller:
     usdc_account_id: int = 0
     #: The models that the customer may call, whatever its keys say.
     customers_models: str = ""
+    #: The limits of the key and of its customer, as far as they have any.
+    allowances: tuple[Allowance, ...] = ()
 
     @property
     def actor(self) -> str:
@@ -123,12 +128,17 @@ def _terms(caller: Caller, asked: Asked, prices: PriceList, currency: str) -> tu
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An admitted call: which account pays under which terms, what is held, and within which limits."""
+    """
+    An admitted call: which account pays under which terms, what is held, and within which limits.
+
+    ``tokens`` is what it may use of the limits per minute; 0 where nobody is limited.
+    """
 
     offer: Offer
     terms: Terms
     amount: int
     limits: Limits | None = None
+    tokens: int = 0
 
 
 def decide(
@@ -142,17 +152,22 @@ def decide(
     demand: Demand = NOTHING,
     rates: Rates | None = None,
     installation_models: str = "",
+    rations: Rations = (),
 ) -> Decision:
     """
     Return who pays what for ``quantity`` of a feature.
 
     ``available`` is by account; one that is missing has nothing. ``demand`` is what the call asks for at most, and
-    ``rates`` what the provider may ask for it: None if that is unknown, or if no offer needs them.
+    ``rates`` what the provider may ask for it: None if that is unknown, or if no offer needs them. ``rations`` are
+    what is left of the caller's limits; nothing is taken of them here.
 
-    :raises PrepaidError: any refusal of ``check`` and ``afford``
+    :raises PrepaidError: any refusal of ``check``, ``afford`` and ``within_rations``
     """
     check(caller, asked=asked, now=now, installation_models=installation_models)
-    return afford(offers, quantity=quantity, available=available, demand=demand, rates=rates)
+    pay = partial(afford, quantity=quantity, demand=demand, rates=rates)
+    if not rations:
+        return pay(offers, available=available)
+    return within_rations(pay, offers, rations, available=available, demand=demand, rates=rates, now=now)
 
 
 def check(caller: Caller, *, asked: Asked, now: datetime, installation_models: str = "") -> None:

@@ -1,6 +1,6 @@
 """
 The proof of what was used: every call was charged what its hold settled, none was forgotten,
-and the daily roll-up is the sum of them.
+the daily roll-up is the sum of them, and so are the counters of limits.
 """
 
 from collections.abc import Iterator
@@ -53,6 +53,49 @@ def _difference() -> str:
 
 
 DIFFERENCE = _difference()
+
+RUNNING = """
+    SELECT hold.amount, hold.context->>'currency' AS currency, hold.context->>'counted_on' AS day,
+           CAST(hold.context->>'customer_id' AS bigint) AS customer_id,
+           CAST(hold.context->>'key_id' AS bigint) AS key_id
+    FROM credits_hold hold
+    WHERE hold.status = 'PENDING' AND hold.context->>'terms' IS NOT NULL
+"""
+IS_LIMITED = """(
+    {0}.budget IS NOT NULL OR {0}.requests_per_minute IS NOT NULL OR {0}.tokens_per_minute IS NOT NULL
+    OR {0}.concurrent_calls IS NOT NULL
+) AND {0}.limited_at IS NOT DISTINCT FROM counter.limited_at"""
+# Of limits that are in force: what has counted under others is counted anew before it is used.
+DIFFERENCE_OF_COUNTERS = f"""
+    SELECT subject, spent, proved_spent, held, proved_held, open_calls, proved_open_calls FROM (
+        SELECT counter.subject, counter.spent, counter.held, counter.open_calls,
+            COALESCE((
+                SELECT SUM(day.charged) FROM billing_usageday day
+                WHERE day.customer_id = counter.customer_id AND day.day >= counter.period_start
+                  AND day.currency = counter.currency AND (counter.key_id IS NULL OR day.key_id = counter.key_id)
+            ), 0) AS proved_spent,
+            COALESCE((
+                SELECT SUM(running.amount) FROM ({RUNNING}) AS running
+                WHERE running.customer_id = counter.customer_id AND running.currency = counter.currency
+                  AND (counter.key_id IS NULL OR running.key_id = counter.key_id)
+                  AND running.day >= CAST(counter.period_start AS text)
+            ), 0) AS proved_held,
+            (
+                SELECT COUNT(*) FROM ({RUNNING}) AS running
+                WHERE running.customer_id = counter.customer_id
+                  AND (counter.key_id IS NULL OR running.key_id = counter.key_id)
+            ) AS proved_open_calls
+        FROM billing_counter counter
+        JOIN accounts_customer customer ON customer.id = counter.customer_id
+        LEFT JOIN accounts_apikey key ON key.id = counter.key_id
+        WHERE counter.is_complete AND counter.end_user = '' AND (
+            (counter.key_id IS NOT NULL AND {IS_LIMITED.format("key")})
+            OR (counter.key_id IS NULL AND {IS_LIMITED.format("customer")})
+        )
+    ) AS counted
+    WHERE spent <> proved_spent OR held <> proved_held OR open_calls <> proved_open_calls
+    ORDER BY subject
+"""  # noqa: S608 (names from the code)
 
 
 def findings() -> Iterator[Finding]:
@@ -112,3 +155,16 @@ def _differing(key: tuple[Any, ...], sums: tuple[int, ...]) -> Iterator[Finding]
         is_wrong = kept[name] != proved[name] if name == "calls" or not erased else kept[name] < proved[name]
         if is_wrong:
             yield Finding(subject, name.replace("_", " "), str(kept[name]), f"the sum of its records, {proved[name]},")
+
+
+def findings_of_counters() -> Iterator[Finding]:
+    """Yield every difference between the counters of limits and what they count."""
+    rules = ("spent", "held", "open calls")
+    with connection.cursor() as cursor:
+        cursor.execute(DIFFERENCE_OF_COUNTERS)
+        while found := cursor.fetchmany(ENTRIES_A_READ):
+            for subject, *counts in found:
+                for rule, kept, proved in zip(rules, counts[::2], counts[1::2], strict=True):
+                    if kept != proved:
+                        meaning = "the sum of its calls" if rule != "open calls" else "the number of its calls that run"
+                        yield Finding(f"counter of {subject}", rule, str(kept), f"{meaning}, {proved},")

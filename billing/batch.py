@@ -9,6 +9,7 @@ However many operations there are, each table is read or written once.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +18,10 @@ from django.db import transaction
 
 from accounts.errors import InvalidApiKey, PermissionDenied, PrepaidError
 from accounts.models import ApiKey
-from billing import days, lookup, metering, records
+from billing import days, limits, lookup, metering, records
 from billing.admission import NOBODY, Caller, Decision, Offer, decide
 from billing.calls import Call, Ending, Receipt
+from billing.counters import Counters
 from billing.inquiry import Inquiry, inquire
 from billing.operations import Admit, Conclude, Identify, Operation
 from credits import rows
@@ -61,21 +63,28 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
             {conclusion.call.hold_id for conclusion in conclusions} | _sessions(admissions, conclusions),
             now=now,
         )
+        counters = Counters.open(
+            (allowance for each in inquiries.values() for allowance in each.caller.allowances),
+            (conclusion.call for conclusion in conclusions),
+            now=now,
+        )
         usage = []
         for conclusion in conclusions:
             receipt = outcomes[id(conclusion)] = _conclude(books, conclusion)
+            counters.conclude(conclusion.call, conclusion.report, receipt)
             if receipt.first:
                 usage.append(records.usage_row(conclusion.call, conclusion.report, receipt))
 
         admitted = _admitted_before(admissions) if again else {}
         for admission in admissions:
             outcomes[id(admission)] = admitted.get(admission.hold_id) or _admit(
-                books, admission, inquiries.get(admission.hold_id), now
+                books, counters, admission, inquiries.get(admission.hold_id), now
             )
 
         books.save(
             rows.insert(records.TABLE, records.COLUMNS, usage),
             days.add(usage),
+            counters.changes(),
             _identified(identities, but={conclusion.call.hold_id for conclusion in conclusions}),
             lookup.mark_used((each.caller for each in inquiries.values()), now=now),
         )
@@ -88,12 +97,15 @@ def _sessions(admissions: Sequence[Admit], conclusions: Sequence[Conclude]) -> s
     return {id_ for id_ in ids if id_ is not None}
 
 
-def _admit(books: Books, admission: Admit, inquiry: Inquiry | None, now: datetime) -> Call | PrepaidError:
+def _admit(
+    books: Books, counters: Counters, admission: Admit, inquiry: Inquiry | None, now: datetime
+) -> Call | PrepaidError:
     if inquiry is None or admission.is_news_to(inquiry.caller):
         return InvalidApiKey() if admission.key_digest else UnknownPerson()
     if admission.impersonated:
         return PermissionDenied("Whoever acts in another's name may look, but not spend.")
     caller, offers = inquiry.caller, inquiry.offers
+    rations = counters.rations(caller.allowances)
     try:
         if admission.session_id is not None:
             offers = _of_session(books, admission.session_id, offers)
@@ -111,10 +123,15 @@ def _admit(books: Books, admission: Admit, inquiry: Inquiry | None, now: datetim
             demand=admission.demand,
             rates=inquiry.rates,
             installation_models=" ".join(settings.ALLOWED_MODELS),
+            rations=rations,
         )
     except PrepaidError as refusal:
+        refusal.headers |= limits.headers(rations)
         return refusal
     call = _call(admission, caller, decision, now)
+    if rations:
+        counted = counters.take(rations, decision)
+        call = replace(call, counted_as=counted, counted_on=call.day, _pace=limits.headers(rations))
     books.hold(
         HoldRequest(
             id=call.hold_id,

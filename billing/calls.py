@@ -5,7 +5,8 @@ A billable call as it passes from admission to its conclusion.
 that any process can conclude it. ``Report`` is how it ended, in the provider's words.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_UP, Context, Decimal, InvalidOperation
 from enum import StrEnum
@@ -44,6 +45,18 @@ class Call:
     time_zone: str = zones.UTC
     currency: str = "credits"
     limits: Limits | None = None
+    #: Whose limits it counts against, each with the tokens a minute that are reserved for it.
+    counted_as: Mapping[str, int] = field(default_factory=dict)
+    #: ``day`` of a call that is counted, for whoever reads the hold and knows no time zones.
+    counted_on: date | None = None
+    #: The customer's name for who is behind the call.
+    end_user: str = ""
+    #: What is left of limits per minute, as headers of the answer. Not kept: JSON leaves out what begins with _.
+    _pace: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def pace(self) -> Mapping[str, str]:
+        return self._pace or {}
 
     @property
     def day(self) -> date:
@@ -58,6 +71,7 @@ class Call:
                 **context,
                 "terms": Terms(**context["terms"]),
                 "admitted_at": datetime.fromisoformat(context["admitted_at"]),
+                "counted_on": date.fromisoformat(context["counted_on"]) if context.get("counted_on") else None,
                 "limits": limits and Limits(**{**limits, "rates": Rates(**limits["rates"])}),
             }
         )

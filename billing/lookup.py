@@ -2,15 +2,20 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from accounts.roles import scopes_of
 from accounts.zones import UTC
-from billing.admission import NOBODY, Caller
+from billing.admission import CREDITS, NOBODY, Caller
+from billing.limits import Allowance
 from credits import rows
 from credits.models import Account, currency_of
 
 #: ``last_used_at`` is written at most this often, so that a busy key is not a hot row.
 LAST_USED_STEP = timedelta(minutes=1)
+
+#: The limits of a key and of a customer, as the queries tell them, where there are none.
+UNLIMITED = (None, "", None, None, None, None) * 2
 
 DIGEST = (("digest", rows.TEXT),)
 PERSON = (("external_id", rows.TEXT), ("customer_id", rows.BIGINT), ("team_id", rows.TEXT))
@@ -19,7 +24,10 @@ LAST_USED = (("id", rows.BIGINT), ("last_used_at", rows.INSTANT))
 KEYS = """
     SELECT rows.digest, 0, '', customer.id, account.id, key.id, NULL, key.mode, key.scopes, person.is_active,
            customer.suspended_at, key.expires_at, key.revoked_at, key.last_used_at, customer.time_zone,
-           key.allowed_models, key.allowed_features, key.allowed_addresses, '', usdc.id, customer.allowed_models
+           key.allowed_models, key.allowed_features, key.allowed_addresses, '', usdc.id, customer.allowed_models,
+           key.budget, key.budget_period, key.requests_per_minute, key.tokens_per_minute, key.concurrent_calls,
+           key.limited_at, customer.budget, customer.budget_period, customer.requests_per_minute,
+           customer.tokens_per_minute, customer.concurrent_calls, customer.limited_at
     FROM {rows}
     JOIN accounts_apikey key ON key.digest = rows.digest
     JOIN accounts_customer customer ON customer.id = key.customer_id
@@ -32,7 +40,9 @@ KEYS = """
 PEOPLE = """
     SELECT rows.external_id, COALESCE(rows.customer_id, 0), rows.team_id, customer.id, account.id, NULL, person.id,
            'live', member.role, person.is_active, customer.suspended_at, NULL, NULL, NULL, customer.time_zone,
-           '', '', '', member.external_role, usdc.id, customer.allowed_models
+           '', '', '', member.external_role, usdc.id, customer.allowed_models,
+           NULL, '', NULL, NULL, NULL, NULL, customer.budget, customer.budget_period, customer.requests_per_minute,
+           customer.tokens_per_minute, customer.concurrent_calls, customer.limited_at
     FROM {rows}
     JOIN accounts_user person ON person.external_id = rows.external_id
     LEFT JOIN accounts_customer own ON own.user_id = person.id
@@ -104,11 +114,12 @@ def _caller(
     external_role: str | None,
     usdc_account_id: int | None,
     customers_models: str | None,
+    *limits: Any,
 ) -> Caller:
     """
     Behind a team's key that nobody made there is nobody who could be inactive; SQLite's booleans are 0 and 1.
 
-    Of a person ``scopes`` is the role.
+    Of a person ``scopes`` is the role. ``limits`` are the key's, then the customer's.
     """
     return Caller(
         customer_id=customer_id or NOBODY,
@@ -129,4 +140,47 @@ def _caller(
         allowed_features=allowed_features,
         allowed_addresses=allowed_addresses,
         external_role=external_role or "",
+        allowances=_allowances(customer_id or NOBODY, key_id, mode, time_zone or UTC, limits),
+    )
+
+
+def _allowances(
+    customer_id: int, key_id: int | None, mode: str, time_zone: str, limits: tuple[Any, ...]
+) -> tuple[Allowance, ...]:
+    """What the key and its customer are limited to; nothing for whom nobody has limited."""
+    if limits == UNLIMITED:
+        return ()
+    half = len(UNLIMITED) // 2
+    found = (
+        _allowance(f"key:{key_id}", customer_id, key_id, currency_of(mode), time_zone, *limits[:half]),
+        _allowance(f"customer:{customer_id}", customer_id, None, CREDITS, time_zone, *limits[half:]),
+    )
+    return tuple(allowance for allowance in found if allowance.is_limited)
+
+
+def _allowance(
+    subject: str,
+    customer_id: int,
+    key_id: int | None,
+    currency: str,
+    time_zone: str,
+    budget: int | None,
+    period: str,
+    requests: int | None,
+    tokens: int | None,
+    calls: int | None,
+    limited_at: datetime | None,
+) -> Allowance:
+    return Allowance(
+        subject=subject,
+        customer_id=customer_id,
+        key_id=key_id,
+        currency=currency,
+        time_zone=time_zone,
+        limited_at=limited_at and rows.aware(limited_at),
+        budget=budget,
+        period=period,
+        requests=requests,
+        tokens=tokens,
+        calls=calls,
     )

@@ -306,3 +306,42 @@ class UsageDay(models.Model):
 
     def __str__(self) -> str:
         return f"Usage of {self.day}: {self.feature}"
+
+
+class Counter(models.Model):
+    """
+    What a key, a customer or an end user has used of the limits that it has. Made when the first call is counted.
+
+    Its row is locked after the accounts' in the batch that admits or concludes a call (``billing.counters``), so that
+    limits are exact however many processes there are. Whoever has no limits has no row, and costs nothing.
+    """
+
+    subject = models.CharField(max_length=300, unique=True, help_text="key:7, customer:9, customer:9/user:….")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # Not a reference, as in UsageDay.
+    key_id = models.BigIntegerField(null=True)
+    end_user = models.CharField(max_length=200, blank=True)
+    currency = models.CharField(max_length=10, choices=Currency, help_text="What its budget is in.")
+
+    requests_level = models.BigIntegerField(default=0, help_text="Requests of the bucket, times microseconds.")
+    tokens_level = models.BigIntegerField(default=0, help_text="Tokens of the bucket, times microseconds.")
+    leaked_at = models.DateTimeField(help_text="When the buckets were at these levels.")
+    open_calls = models.BigIntegerField(default=0, help_text="Admitted and not concluded.")
+    period_start = models.DateField(null=True, help_text="The first day that spent and held are of.")
+    spent = models.BigIntegerField(default=0)
+    held = models.BigIntegerField(default=0)
+    limited_at = models.DateTimeField(null=True, help_text="Of the limits that it was counted under.")
+    is_complete = models.BooleanField(
+        default=False, help_text="Every call that runs is counted; else they are counted anew in each batch."
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(requests_level__gte=0, tokens_level__gte=0, open_calls__gte=0, spent__gte=0, held__gte=0),
+                name="counter_is_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Counter of {self.subject}"

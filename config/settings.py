@@ -39,6 +39,8 @@ CORS_EXPOSE_HEADERS = [
     "X-Credits-Charged",
     "X-Credits-Currency",
     "X-Max-Tokens-Clamped",
+    "Retry-After",
+    *(f"X-RateLimit-{what}-{unit}" for what in ("Limit", "Remaining", "Reset") for unit in ("Requests", "Tokens")),
 ]
 
 HTTPS = PUBLIC_URL.startswith("https://")

@@ -65,9 +65,11 @@ class Change:
     rows: Sequence[Row]
 
 
-def insert(table: str, columns: Columns, rows: Sequence[Row]) -> Change:
-    """Insert ``rows`` into ``table``."""
-    return Change(_insertion(table, columns), columns, rows)
+def insert(table: str, columns: Columns, rows: Sequence[Row], *, unless_there: bool = False) -> Change:
+    """Insert ``rows`` into ``table``; ``unless_there`` leaves out those that a unique constraint finds there."""
+    # SQLite needs a WHERE, to tell ON CONFLICT from the condition of a join.
+    insertion = _insertion(table, columns)
+    return Change(f"{insertion} WHERE true ON CONFLICT DO NOTHING" if unless_there else insertion, columns, rows)
 
 
 def update(table: str, columns: Columns, rows: Sequence[Row], *, where: str = "true") -> Change:

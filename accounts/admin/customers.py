@@ -28,6 +28,7 @@ from accounts.console import (
     related_lists,
     reload_page,
 )
+from accounts.limits import LIMITS
 from accounts.models import Customer, Membership
 from accounts.teams import customers
 
@@ -124,7 +125,7 @@ class CustomerAdmin(NeverDeleted, Page):
             },
         ),
         (
-            "Limits (kept, and not enforced yet)",
+            "Limits",
             {"fields": [("budget", "budget_period"), ("requests_per_minute", "tokens_per_minute", "concurrent_calls")]},
         ),
         ("Known as", {"fields": [(readonly_fields[2], "external_id", "created_at")]}),
@@ -148,6 +149,8 @@ class CustomerAdmin(NeverDeleted, Page):
     def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
         if not change:
             obj.kind = Customer.Kind.TEAM
+        if not set(LIMITS).isdisjoint(form.changed_data):
+            obj.limited_at = timezone.now()
         super().save_model(request, obj, form, change)
 
     @admin.action(description="Suspend", permissions=["change"])

@@ -116,7 +116,7 @@ class ApiKeyAdmin(NeverDeleted, Page):
             {"fields": [("allowed_models", "allowed_features", "allowed_addresses"), "metadata"]},
         ),
         (
-            "Limits (kept, and not enforced yet)",
+            "Limits",
             {"fields": [("budget", "budget_period"), ("requests_per_minute", "tokens_per_minute", "concurrent_calls")]},
         ),
         ("Use", {"fields": [("last_used_at", "created_at", related("created_by"))]}),

@@ -77,7 +77,9 @@ class NotesField(serializers.DictField):
 
 class BudgetSerializer(StrictSerializer):
     amount = PositiveAmountField(help_text="Credits that it may spend in each period.")
-    period = serializers.ChoiceField(ApiKey.Period.choices, help_text="Days, weeks from Monday, and months, in UTC.")
+    period = serializers.ChoiceField(
+        ApiKey.Period.choices, help_text="Days, weeks from Monday, and months, in the customer's time zone."
+    )
 
 
 class LimitsSerializer(StrictSerializer):
@@ -175,8 +177,8 @@ class ChangedApiKeySerializer(StrictSerializer):
     addresses = WordsField(
         source="allowed_addresses", child=NetworkField(), help_text="Networks that it is used from; [] for all."
     )
-    budget = BudgetSerializer(allow_null=True, help_text="Kept and shown, and not enforced yet.")
-    limits = LimitsSerializer(allow_null=True, help_text="Kept and shown, and not enforced yet.")
+    budget = BudgetSerializer(allow_null=True, help_text="What is spent and held in a period never exceeds it.")
+    limits = LimitsSerializer(allow_null=True, help_text="What comes above them is refused with 429.")
     metadata = NotesField(help_text="Notes of your own.")
     expiresAt = serializers.DateTimeField(source="expires_at", allow_null=True)
 

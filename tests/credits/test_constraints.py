@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, models, transaction
 
-from billing.models import Price, UsageDay, UsageRecord
+from billing.models import Counter, Price, UsageDay, UsageRecord
 from credits import services
 from credits.amounts import credits
 from credits.books import HoldRequest
@@ -53,6 +53,12 @@ def granted(account: Account) -> Any:
     return Grant.objects.filter(account=account)
 
 
+def counter(account: Account, **counts: int) -> None:
+    Counter.objects.create(
+        subject="customer:0", customer=account.customer, currency="credits", leaked_at=account.created_at, **counts
+    )
+
+
 def reversal(account: Account) -> Any:
     Reversal.objects.create(
         account=account, source="s", key="k", kind="REFUND", asked=credits(5), actor="system", as_of=account.created_at
@@ -88,6 +94,7 @@ VIOLATIONS: dict[str, Violation] = {
     "entry_sign_follows_kind": lambda account: entry("ADJUSTMENT", amount=1, reference=""),
     "entry_leaves_no_debt": lambda account: entry("ADJUSTMENT", balance_after=-1, reference=""),
     "entry_of_usage_names_its_hold": lambda account: entry("USAGE", hold_id=None),
+    "counter_is_not_negative": lambda account: counter(account, open_calls=-1),
     "price_is_not_negative": lambda account: Price.objects.update(amount=-1),
     "price_says_what_its_type_needs": lambda account: Price.objects.update(type="METERED"),
     "usage_is_not_negative": lambda account: UsageRecord.objects.update(charged=-1),
@@ -121,6 +128,10 @@ VARIANTS: list[tuple[str, Violation]] = [
     ("entry_sign_follows_kind", lambda account: entry("GRANT", amount=-1, grant_id=10**6)),
     ("entry_sign_follows_kind", lambda account: entry("USAGE", amount=1, hold_id=pending().get().pk)),
     ("entry_sign_follows_kind", lambda account: entry("ADJUSTMENT", amount=0, reference="")),
+    *(
+        ("counter_is_not_negative", lambda account, name=name: counter(account, **{name: -1}))
+        for name in ("requests_level", "tokens_level", "spent", "held")
+    ),
     ("usage_is_not_negative", lambda account: UsageRecord.objects.update(shortfall=-1)),
     ("usage_day_counts_its_calls", lambda account: UsageDay.objects.update(failed_calls=-1)),
     ("usage_day_counts_its_calls", lambda account: UsageDay.objects.update(erased_calls=-1)),
@@ -159,7 +170,18 @@ def name_in(said: str, name: str) -> str:
     return ", ".join(f"{model._meta.db_table}.{column}" for column in columns)
 
 
-MODELS: list[type[models.Model]] = [Account, Grant, Hold, Draw, LedgerEntry, Price, Reversal, UsageDay, UsageRecord]
+MODELS: list[type[models.Model]] = [
+    Account,
+    Counter,
+    Grant,
+    Hold,
+    Draw,
+    LedgerEntry,
+    Price,
+    Reversal,
+    UsageDay,
+    UsageRecord,
+]
 
 
 def test_every_constraint_has_a_violation():

@@ -13,7 +13,7 @@ from credits.models import Seal
 class Command(BaseCommand):
     help = (
         "Prove every balance, in one snapshot: all sums, the whole chain of entries, the seals, what each call was "
-        "charged, and the daily sums of usage. Fails on any difference."
+        "charged, the daily sums of usage, and the counters of limits. Fails on any difference."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,7 +32,10 @@ class Command(BaseCommand):
         differences = 0
         with ledger.snapshot():
             proofs = chain(
-                ledger.findings(self._show_progress, since=since), usage.findings(), usage.findings_of_days()
+                ledger.findings(self._show_progress, since=since),
+                usage.findings(),
+                usage.findings_of_days(),
+                usage.findings_of_counters(),
             )
             for finding in proofs:
                 differences += 1
