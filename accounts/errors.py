@@ -212,6 +212,13 @@ class AddressNotAllowed(PermissionDenied):
     message = "This key may not be used from this address."
 
 
+class LimitsAreFixed(PermissionDenied):
+    """403: an administrator of the installation has limited this customer."""
+
+    code = "limits_are_fixed"
+    message = "An administrator has set these limits. Ask them for others."
+
+
 class CustomerNotFound(NotFound):
     """404: there is no such customer, or the caller is no member of it."""
 

@@ -113,6 +113,9 @@ class Customer(Limited):
         default="",
         help_text="Patterns such as openai/*, with a space between them, of what all its keys may call; empty for all.",
     )
+    limits_are_fixed = models.BooleanField(
+        default=False, db_default=False, help_text="Only administrators change its limits; it cannot lift them itself."
+    )
     suspended_at = models.DateTimeField(null=True, blank=True, help_text="Set while the customer may spend nothing.")
     suspended_by = models.CharField(max_length=100, blank=True, editable=False, help_text="user:…, or system.")
     suspended_reason = models.CharField(max_length=200, blank=True)

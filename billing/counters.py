@@ -7,6 +7,7 @@ counted from there when its first call comes, when a period begins, and when the
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Self
 
@@ -51,6 +52,28 @@ LOCK = """
     WHERE counter.subject IN (SELECT subject FROM {rows})
     ORDER BY counter.id {lock}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What has been used of an allowance: calls that run, and in the period what was spent and what they hold."""
+
+    open_calls: int
+    spent: int
+    held: int
+
+
+def used_of(allowance: Allowance, now: datetime) -> Used:
+    """Count what has been used of ``allowance``, from where it is proved, for whoever reads it. Nothing is locked."""
+    calls = [call for call in _running({allowance.customer_id}) if _is_of(call, allowance)]
+    return _used(allowance, calls, allowance.period_start(now))
+
+
+def _used(allowance: Allowance, calls: Sequence[Call], start: date | None) -> Used:
+    if start is None:
+        return Used(len(calls), 0, 0)
+    held = sum(call.held for call in calls if _counts(call, allowance, start))
+    return Used(len(calls), _spent(allowance, start), held)
 
 
 class Counters:
@@ -201,10 +224,9 @@ def _recount(pairs: Iterable[tuple[Allowance, Counter]], now: datetime) -> None:
     running = _running({allowance.customer_id for allowance, _, _ in stale})
     for allowance, counter, start in stale:
         calls = [call for call in running if _is_of(call, allowance)]
-        counter.open_calls = len(calls)
+        used = _used(allowance, calls, start)
+        counter.open_calls, counter.spent, counter.held = used.open_calls, used.spent, used.held
         counter.period_start, counter.limited_at = start, allowance.limited_at
-        counter.spent = 0 if start is None else _spent(allowance, start)
-        counter.held = 0 if start is None else sum(call.held for call in calls if _counts(call, allowance, start))
         counter.is_complete = all(allowance.subject in call.counted_as for call in calls) and (
             allowance.limited_at is None or now >= allowance.limited_at + GRACE
         )

@@ -5,6 +5,7 @@ from billing import views
 from billing.administration.settings import views as settings
 from billing.administration.usage import views as all_usage
 from billing.administration.users import views as users
+from billing.allowances import views as allowances
 from billing.keys import views as keys
 from billing.plans import views as plans
 from billing.profile import views as profile
@@ -24,12 +25,15 @@ urlpatterns = [
     path("admin/plans", plans.PlanListView.as_view(), name="admin-plans"),
     path("admin/plans/<str:id>", plans.PlanView.as_view(), name="admin-plan"),
     path("public/plans", plans.PublicPlansView.as_view(), name="public-plans"),
+    path("customers/<id:id>/limits", allowances.CustomerLimitsView.as_view(), name="customer-limits"),
+    path("admin/customers/<id:id>/limits", allowances.AdminCustomerLimitsView.as_view(), name="admin-customer-limits"),
     path("me", profile.ProfileView.as_view(), name="profile"),
     path("me/export", profile.ExportView.as_view(), name="profile-export"),
     path("keys", keys.KeyListView.as_view(), name="keys"),
     path("keys/test-credits", keys.TestCreditsView.as_view(), name="test-credits"),
     path("keys/<id:id>", keys.KeyView.as_view(), name="key"),
     path("keys/<id:id>/rotate", keys.RotateView.as_view(), name="key-rotation"),
+    path("keys/<id:id>/limits", allowances.KeyLimitsView.as_view(), name="key-limits"),
     path("keys/<id:id>/usage", keys.KeyUsageView.as_view(), name="key-usage"),
     path("credits/settings", views.SettingsView.as_view(), name="credit-settings"),
     path("credits/usage", usage.UsageView.as_view(), name="credit-usage"),

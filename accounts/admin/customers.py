@@ -126,7 +126,13 @@ class CustomerAdmin(NeverDeleted, Page):
         ),
         (
             "Limits",
-            {"fields": [("budget", "budget_period"), ("requests_per_minute", "tokens_per_minute", "concurrent_calls")]},
+            {
+                "fields": [
+                    ("budget", "budget_period"),
+                    ("requests_per_minute", "tokens_per_minute", "concurrent_calls"),
+                    "limits_are_fixed",
+                ]
+            },
         ),
         ("Known as", {"fields": [(readonly_fields[2], "external_id", "created_at")]}),
     ]

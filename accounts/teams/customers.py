@@ -7,7 +7,8 @@ from typing import Any
 from django.db import transaction
 
 from accounts import audit
-from accounts.errors import CustomerNotFound, ManagedElsewhere, NotATeam, Suspended
+from accounts.errors import CustomerNotFound, LimitsAreFixed, ManagedElsewhere, NotATeam, Suspended
+from accounts.limits import LIMITS
 from accounts.models import ApiKey, Customer, Invitation, Membership, User
 from accounts.roles import Role
 from accounts.zones import UTC
@@ -40,6 +41,29 @@ def update_customer(customer: Customer, changes: Mapping[str, Any], *, actor: st
     if changed:
         locked.save(update_fields=changed)
         audit.record(locked, "customer.changed", name_of(locked), actor=actor, now=now, fields=changed)
+    return locked
+
+
+@transaction.atomic
+def limit(
+    customer: Customer, changes: Mapping[str, Any], *, actor: str, now: datetime, by_administrator: bool = False
+) -> Customer:
+    """
+    Set what may be asked for ``customer`` at most: some of ``LIMITS``, and ``limits_are_fixed``.
+
+    :raises LimitsAreFixed: if an administrator has fixed them, and it is not ``by_administrator``
+    """
+    locked = lock(customer)
+    if locked.limits_are_fixed and not by_administrator:
+        raise LimitsAreFixed
+    changed = sorted(name for name, value in changes.items() if getattr(locked, name) != value)
+    for name in changed:
+        setattr(locked, name, changes[name])
+    if changed:
+        if not set(LIMITS).isdisjoint(changed):
+            locked.limited_at = now
+        locked.save(update_fields=[*changed, "limited_at"])
+        audit.record(locked, "customer.limited", name_of(locked), actor=actor, now=now, fields=changed)
     return locked
 
 

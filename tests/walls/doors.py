@@ -148,6 +148,8 @@ DOORS = [
         "POST /api/customers/{id}/transfer", people(Capability.TRANSFER), ids=TEAM,
         body=lambda world: {"userId": world.ours.member.pk},
     ),
+    Door("GET /api/customers/{id}/limits", LOOK_IN_PERSON, ids=TEAM),
+    Door("PATCH /api/customers/{id}/limits", people(Capability.CHANGE_CUSTOMER), ids=TEAM, body=told(limits=None)),
     Door("GET /api/customers/{id}/members", LOOK_IN_PERSON, ids=TEAM),
     Door("PATCH /api/customers/{id}/members/{user_id}", MANAGE_MEMBERS, ids=MEMBER, body=told(role="BILLING")),
     # A member may always leave
@@ -175,6 +177,7 @@ DOORS = [
     # A key with one scope makes no key with more
     Door("POST /api/keys/{id}/rotate", MANAGE_KEYS, 201, ids=KEY, body=told(), answers={"key:manage": 403}),
     Door("GET /api/keys/{id}/usage", READ, ids=KEY),
+    Door("GET /api/keys/{id}/limits", READ, ids=KEY),
     # Credits
     Door("GET /api/credits/settings", EVERYBODY),
     Door("GET /api/credits/me", READ),
@@ -218,6 +221,8 @@ DOORS = [
         "PUT /api/admin/credits/{id}", ADMINISTRATORS, ids=ACCOUNT, body=told(adjustment=7, reason="x"),
         is_idempotent=True,
     ),
+    Door("GET /api/admin/customers/{id}/limits", ADMINISTRATORS, ids=TEAM),
+    Door("PATCH /api/admin/customers/{id}/limits", ADMINISTRATORS, ids=TEAM, body=told(fixed=False)),
     Door("POST /api/admin/customers/{id}/suspend", ADMINISTRATORS, ids=TEAM, body=told(reason="x")),
     Door("POST /api/admin/customers/{id}/reactivate", ADMINISTRATORS, ids=TEAM),
     Door(
