@@ -32,7 +32,9 @@ from accounts.identities import Identity, is_id
 from accounts.models import User
 from accounts.principals import Principal, principal_of_key, principal_of_person
 
-HEADERS = frozenset({"authorization", "x-api-key", "x-user-id", "x-proxy-secret", "x-customer-id", "x-forwarded-for"})
+HEADERS = frozenset(
+    {"authorization", "x-api-key", "x-user-id", "x-proxy-secret", "x-customer-id", "x-end-user", "x-forwarded-for"}
+)
 RAW_HEADERS = {name.encode(): name for name in HEADERS}
 META_HEADERS = {name: "HTTP_" + name.upper().replace("-", "_") for name in HEADERS}
 CUSTOMER_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
@@ -47,13 +49,14 @@ class Credential:
     Who asks, before the database is asked: the digest of an API key, or a person at the identity provider.
 
     ``customer_id`` is whom they choose to act for, if they say so; ``address`` where they ask from, as far as
-    that is known.
+    that is known; ``end_user`` which of their own users they say it is for.
     """
 
     key_digest: str = ""
     person: Identity | None = None
     customer_id: int | None = None
     address: str = ""
+    end_user: str = ""
 
 
 def credential_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -82,6 +85,7 @@ def read_credential(headers: Mapping[str, str], peer: str, *, now: datetime) -> 
         _of_headers(headers, peer, now),
         customer_id=_chosen_customer(headers.get("x-customer-id")),
         address=_address(headers, peer),
+        end_user=headers.get("x-end-user", ""),
     )
 
 

@@ -31,14 +31,20 @@ class Limited(models.Model):
 LIMITS = ("budget", "budget_period", "requests_per_minute", "tokens_per_minute", "concurrent_calls")
 
 
+def budget_of(name: str, field: str) -> models.CheckConstraint:
+    """What the database checks of the budget ``field`` of what it calls ``name``."""
+    period = f"{field}_period"
+    return models.CheckConstraint(
+        condition=Q(**{field: None, period: ""})
+        | Q(**{f"{field}__isnull": False, f"{field}__gt": 0, f"{period}__in": Limited.Period.values}),
+        name=f"{name}_budget_has_a_period",
+    )
+
+
 def limits_of(name: str) -> list[models.CheckConstraint]:
     """What the database checks of a ``Limited`` that it calls ``name``."""
     return [
-        models.CheckConstraint(
-            condition=Q(budget=None, budget_period="")
-            | Q(budget__isnull=False, budget__gt=0, budget_period__in=Limited.Period.values),
-            name=f"{name}_budget_has_a_period",
-        ),
+        budget_of(name, "budget"),
         models.CheckConstraint(
             condition=(Q(requests_per_minute=None) | Q(requests_per_minute__gt=0))
             & (Q(tokens_per_minute=None) | Q(tokens_per_minute__gt=0))

@@ -9,7 +9,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts import zones
-from accounts.limits import Limited, limits_of
+from accounts.limits import Limited, budget_of, limits_of
 
 
 class UserManager(BaseUserManager["User"]):
@@ -116,6 +116,13 @@ class Customer(Limited):
     limits_are_fixed = models.BooleanField(
         default=False, db_default=False, help_text="Only administrators change its limits; it cannot lift them itself."
     )
+    end_user_budget = models.BigIntegerField(
+        null=True, blank=True, help_text="Units (10⁻⁷) that each of its end users may spend in each period."
+    )
+    end_user_budget_period = models.CharField(max_length=5, choices=Limited.Period, blank=True, default="")
+    end_users_limited_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when that is so, if any end user was ever limited."
+    )
     suspended_at = models.DateTimeField(null=True, blank=True, help_text="Set while the customer may spend nothing.")
     suspended_by = models.CharField(max_length=100, blank=True, editable=False, help_text="user:…, or system.")
     suspended_reason = models.CharField(max_length=200, blank=True)
@@ -132,6 +139,7 @@ class Customer(Limited):
     class Meta:
         constraints = [
             *limits_of("customer"),
+            budget_of("customer_end_user", "end_user_budget"),
             models.CheckConstraint(
                 condition=Q(kind="PERSONAL", user__isnull=False) | Q(kind="TEAM", user__isnull=True),
                 name="customer_is_one_persons_or_a_teams",

@@ -17,6 +17,7 @@ from accounts.authentication import Credential
 from accounts.directory import introduce
 from ai.demand import measure
 from ai.http import invalid
+from ai.labels import end_user_of, notes_of
 from ai.protocols.base import Wanted
 from ai.threads import in_database
 from billing import batch
@@ -66,6 +67,7 @@ class Desk:
 
         ``body`` is the payload as it is sent, if it has been encoded.
 
+        :raises ValidationFailed: if the call is for an end user who has no name that is kept
         :raises UnpricedField: if a field costs money at the provider and has no price
         :raises PrepaidError: any refusal of ``billing.admission.decide``; an unknown key; a busy or unreachable ledger
         """
@@ -89,6 +91,8 @@ class Desk:
             named_models=models_named(wanted.model, wanted.payload),
             demand=measure(wanted, orjson.dumps(wanted.payload) if body is None else body),
             lifetime=timedelta(seconds=settings.HOLD_LIFETIME_SECONDS),
+            end_user=end_user_of(credential.end_user, wanted.payload),
+            notes=notes_of(wanted.payload),
         )
         try:
             call: Call = await self.queue.run(admit(hold_id=new_hold_id()))

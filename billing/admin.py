@@ -206,6 +206,7 @@ class UsageRecordAdmin(ReadOnlyPage):
         ]}),
         ("What", {"fields": [
             ("feature", "quantity", "streamed"), ("model", "provider"), ("request_id", "generation_id"),
+            ("end_user", "notes"),
         ]}),
         ("Money", {"fields": [
             (paid("charged"), paid("held"), currency_name), (paid("shortfall"), provider_cost),

@@ -15,7 +15,7 @@ from accounts.roles import Scope
 from accounts.zones import UTC
 from billing import permits
 from billing.errors import CallTooDear, UnknownPrice
-from billing.limits import Allowance, Rations
+from billing.limits import Allowance, Budget, Rations
 from billing.prices import PriceList
 from billing.pricing import (
     METERED,
@@ -67,6 +67,8 @@ class Caller:
     customers_models: str = ""
     #: The limits of the key and of its customer, as far as they have any.
     allowances: tuple[Allowance, ...] = ()
+    #: What each of the customer's end users may spend; None where none was ever limited.
+    end_users: Budget | None = None
 
     @property
     def actor(self) -> str:

@@ -57,7 +57,7 @@ DIFFERENCE = _difference()
 RUNNING = """
     SELECT hold.amount, hold.context->>'currency' AS currency, hold.context->>'counted_on' AS day,
            CAST(hold.context->>'customer_id' AS bigint) AS customer_id,
-           CAST(hold.context->>'key_id' AS bigint) AS key_id
+           CAST(hold.context->>'key_id' AS bigint) AS key_id, hold.context->>'end_user' AS end_user
     FROM credits_hold hold
     WHERE hold.status = 'PENDING' AND hold.context->>'terms' IS NOT NULL
 """
@@ -65,32 +65,35 @@ IS_LIMITED = """(
     {0}.budget IS NOT NULL OR {0}.requests_per_minute IS NOT NULL OR {0}.tokens_per_minute IS NOT NULL
     OR {0}.concurrent_calls IS NOT NULL
 ) AND {0}.limited_at IS NOT DISTINCT FROM counter.limited_at"""
-# Of limits that are in force: what has counted under others is counted anew before it is used.
+# Of limits that are in force: what has counted under others is counted anew before it is used. What was spent for end
+# users is in the records alone, which may be erased.
+IS_ITS_OWN = """running.customer_id = counter.customer_id
+                  AND (counter.key_id IS NULL OR running.key_id = counter.key_id)
+                  AND (counter.end_user = '' OR running.end_user = counter.end_user)"""
 DIFFERENCE_OF_COUNTERS = f"""
     SELECT subject, spent, proved_spent, held, proved_held, open_calls, proved_open_calls FROM (
         SELECT counter.subject, counter.spent, counter.held, counter.open_calls,
-            COALESCE((
+            CASE WHEN counter.end_user = '' THEN COALESCE((
                 SELECT SUM(day.charged) FROM billing_usageday day
                 WHERE day.customer_id = counter.customer_id AND day.day >= counter.period_start
                   AND day.currency = counter.currency AND (counter.key_id IS NULL OR day.key_id = counter.key_id)
-            ), 0) AS proved_spent,
+            ), 0) ELSE counter.spent END AS proved_spent,
             COALESCE((
                 SELECT SUM(running.amount) FROM ({RUNNING}) AS running
-                WHERE running.customer_id = counter.customer_id AND running.currency = counter.currency
-                  AND (counter.key_id IS NULL OR running.key_id = counter.key_id)
+                WHERE {IS_ITS_OWN} AND running.currency = counter.currency
                   AND running.day >= CAST(counter.period_start AS text)
             ), 0) AS proved_held,
-            (
-                SELECT COUNT(*) FROM ({RUNNING}) AS running
-                WHERE running.customer_id = counter.customer_id
-                  AND (counter.key_id IS NULL OR running.key_id = counter.key_id)
-            ) AS proved_open_calls
+            (SELECT COUNT(*) FROM ({RUNNING}) AS running WHERE {IS_ITS_OWN}) AS proved_open_calls
         FROM billing_counter counter
         JOIN accounts_customer customer ON customer.id = counter.customer_id
         LEFT JOIN accounts_apikey key ON key.id = counter.key_id
-        WHERE counter.is_complete AND counter.end_user = '' AND (
+        LEFT JOIN billing_enduser own ON own.customer_id = counter.customer_id AND own.name = counter.end_user
+        WHERE counter.is_complete AND (
             (counter.key_id IS NOT NULL AND {IS_LIMITED.format("key")})
-            OR (counter.key_id IS NULL AND {IS_LIMITED.format("customer")})
+            OR (counter.key_id IS NULL AND counter.end_user = '' AND {IS_LIMITED.format("customer")})
+            OR (own.budget IS NOT NULL AND own.limited_at = counter.limited_at)
+            OR (counter.end_user <> '' AND own.id IS NULL AND customer.end_user_budget IS NOT NULL
+                AND customer.end_users_limited_at = counter.limited_at)
         )
     ) AS counted
     WHERE spent <> proved_spent OR held <> proved_held OR open_calls <> proved_open_calls

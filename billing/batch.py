@@ -64,7 +64,7 @@ def commit(operations: Sequence[Operation], *, again: bool, now: datetime) -> li
             now=now,
         )
         counters = Counters.open(
-            (allowance for each in inquiries.values() for allowance in each.caller.allowances),
+            (allowance for each in inquiries.values() for allowance in each.allowances),
             (conclusion.call for conclusion in conclusions),
             now=now,
         )
@@ -105,7 +105,7 @@ def _admit(
     if admission.impersonated:
         return PermissionDenied("Whoever acts in another's name may look, but not spend.")
     caller, offers = inquiry.caller, inquiry.offers
-    rations = counters.rations(caller.allowances)
+    rations = counters.rations(inquiry.allowances)
     try:
         if admission.session_id is not None:
             offers = _of_session(books, admission.session_id, offers)
@@ -167,6 +167,8 @@ def _call(admission: Admit, caller: Caller, decision: Decision, now: datetime) -
         time_zone=caller.time_zone,
         currency=decision.offer.currency,
         limits=decision.limits,
+        end_user=admission.end_user,
+        notes=admission.notes,
     )
 
 

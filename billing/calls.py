@@ -49,8 +49,9 @@ class Call:
     counted_as: Mapping[str, int] = field(default_factory=dict)
     #: ``day`` of a call that is counted, for whoever reads the hold and knows no time zones.
     counted_on: date | None = None
-    #: The customer's name for who is behind the call.
+    #: The customer's name for who is behind the call, and its notes.
     end_user: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
     #: What is left of limits per minute, as headers of the answer. Not kept: JSON leaves out what begins with _.
     _pace: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
 

@@ -8,15 +8,15 @@ counted from there when its first call comes, when a period begins, and when the
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Self
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from billing.admission import Decision
 from billing.calls import Call, Ending, Receipt, Report
 from billing.limits import Allowance, Counter, Ration, Rations
-from billing.models import UsageDay
+from billing.models import UsageDay, UsageRecord
 from credits import rows
 from credits.models import Hold
 
@@ -253,7 +253,15 @@ def _counts(call: Call, allowance: Allowance, start: date) -> bool:
 
 def _spent(allowance: Allowance, start: date) -> int:
     """What was charged in the name of ``allowance`` from the day ``start`` on."""
-    days = UsageDay.objects.filter(customer=allowance.customer_id, day__gte=start, currency=allowance.currency)
-    if allowance.key_id is not None:
-        days = days.filter(key_id=allowance.key_id)
-    return days.aggregate(total=Sum("charged"))["total"] or 0
+    in_period = {"customer": allowance.customer_id, "day__gte": start, "currency": allowance.currency}
+    if allowance.end_user:
+        # The roll-up knows no end users. A record is not created before its day begins, wherever that is.
+        since = datetime.combine(start, time(), UTC) - timedelta(days=1)
+        found: QuerySet[Any] = UsageRecord.objects.filter(
+            **in_period, end_user=allowance.end_user, created_at__gte=since
+        ).order_by()
+    else:
+        found = UsageDay.objects.filter(**in_period).order_by()
+        if allowance.key_id is not None:
+            found = found.filter(key_id=allowance.key_id)
+    return found.aggregate(total=Sum("charged"))["total"] or 0

@@ -180,6 +180,12 @@ class BudgetInUse(BudgetRefusal):
         return {"Retry-After": "1"}
 
 
+class EndUserNotLimited(PrepaidError):
+    status = 404
+    code = "end_user_not_limited"
+    message = "This end user has no budget of their own. GET /api/end-users lists those who have."
+
+
 class NotInBudget(PermissionDenied):
     """403: there is a budget, which is in credits, and the call could be paid in another currency only."""
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from billing import lookup
 from billing.admission import NOBODY, Asked, Caller, Offer, offers_of
+from billing.limits import Allowance, of_end_user
 from billing.operations import Admit
 from billing.rates import Rates, dearest, rates_of
 from billing.services import prices_in_force, rates_listed
@@ -16,12 +17,17 @@ ROUTES = (":nitro", ":floor", ":exacto")
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """What is known of an admission. ``rates`` are None where nothing depends on them, or they are unknown."""
+    """
+    What is known of an admission. ``rates`` are None where nothing depends on them, or they are unknown.
+
+    ``allowances`` are all limits that it counts against.
+    """
 
     caller: Caller
     asked: Asked
     offers: list[Offer]
     rates: Rates | None = None
+    allowances: tuple[Allowance, ...] = ()
 
 
 def inquire(admissions: Sequence[Admit], *, now: datetime) -> dict[str, Inquiry]:
@@ -42,18 +48,40 @@ def inquire(admissions: Sequence[Admit], *, now: datetime) -> dict[str, Inquiry]
         caller = asking.get(admission.who)
         if caller is not None:
             asked = admission.asked
-            inquiry = found[admission.hold_id] = Inquiry(caller, asked, offers_of(caller, asked, prices))
+            offers = offers_of(caller, asked, prices)
+            inquiry = found[admission.hold_id] = Inquiry(caller, asked, offers, allowances=caller.allowances)
             if any(offer.needs_rates for offer in inquiry.offers):
                 metered.append((admission, inquiry))
     if metered:
         listed = rates_listed({name for _, each in metered for model in each.asked.models for name in _names(model)})
         for admission, inquiry in metered:
             found[admission.hold_id] = replace(inquiry, rates=_rates(admission, inquiry.asked, listed, now))
+    _limit_end_users(admissions, found)
     return found
 
 
 def _is_over(caller: Caller, now: datetime) -> bool:
     return caller.revoked_at is not None or (caller.expires_at is not None and caller.expires_at <= now)
+
+
+def _limit_end_users(admissions: Sequence[Admit], found: dict[str, Inquiry]) -> None:
+    """Add the budgets of end users whom calls are for, where their customers limit any."""
+    named = {
+        admission.hold_id: (found[admission.hold_id].caller, admission.end_user)
+        for admission in admissions
+        if admission.end_user and admission.hold_id in found and found[admission.hold_id].caller.end_users is not None
+    }
+    if not named:
+        return
+    own = lookup.budgets_of({(caller.customer_id, end_user) for caller, end_user in named.values()})
+    for hold_id, (caller, end_user) in named.items():
+        budget = own.get((caller.customer_id, end_user), caller.end_users)
+        if budget is not None and budget.amount is not None:
+            allowances = (
+                *found[hold_id].allowances,
+                of_end_user(caller.customer_id, end_user, budget, caller.time_zone),
+            )
+            found[hold_id] = replace(found[hold_id], allowances=allowances)
 
 
 def _rates(admission: Admit, asked: Asked, listed: Mapping[str, str], now: datetime) -> Rates | None:

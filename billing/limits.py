@@ -66,6 +66,28 @@ class Allowance:
         return zones.beginning_of(after, self.time_zone)
 
 
+def of_end_user(customer_id: int, name: str, budget: "Budget", time_zone: str) -> Allowance:
+    """What may be spent for an end user, in credits."""
+    return Allowance(
+        subject=f"customer:{customer_id}/user:{name}",
+        customer_id=customer_id,
+        end_user=name,
+        time_zone=time_zone,
+        limited_at=budget.limited_at,
+        budget=budget.amount,
+        period=budget.period,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent in each period; None is without a limit. ``limited_at`` is since when that is so."""
+
+    amount: int | None
+    period: str
+    limited_at: datetime
+
+
 @dataclass(slots=True)
 class Counter:
     """

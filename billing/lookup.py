@@ -7,7 +7,7 @@ from typing import Any
 from accounts.roles import scopes_of
 from accounts.zones import UTC
 from billing.admission import CREDITS, NOBODY, Caller
-from billing.limits import Allowance
+from billing.limits import Allowance, Budget
 from credits import rows
 from credits.models import Account, currency_of
 
@@ -27,7 +27,8 @@ KEYS = """
            key.allowed_models, key.allowed_features, key.allowed_addresses, '', usdc.id, customer.allowed_models,
            key.budget, key.budget_period, key.requests_per_minute, key.tokens_per_minute, key.concurrent_calls,
            key.limited_at, customer.budget, customer.budget_period, customer.requests_per_minute,
-           customer.tokens_per_minute, customer.concurrent_calls, customer.limited_at
+           customer.tokens_per_minute, customer.concurrent_calls, customer.limited_at,
+           customer.end_user_budget, customer.end_user_budget_period, customer.end_users_limited_at
     FROM {rows}
     JOIN accounts_apikey key ON key.digest = rows.digest
     JOIN accounts_customer customer ON customer.id = key.customer_id
@@ -42,7 +43,8 @@ PEOPLE = """
            'live', member.role, person.is_active, customer.suspended_at, NULL, NULL, NULL, customer.time_zone,
            '', '', '', member.external_role, usdc.id, customer.allowed_models,
            NULL, '', NULL, NULL, NULL, NULL, customer.budget, customer.budget_period, customer.requests_per_minute,
-           customer.tokens_per_minute, customer.concurrent_calls, customer.limited_at
+           customer.tokens_per_minute, customer.concurrent_calls, customer.limited_at,
+           customer.end_user_budget, customer.end_user_budget_period, customer.end_users_limited_at
     FROM {rows}
     JOIN accounts_user person ON person.external_id = rows.external_id
     LEFT JOIN accounts_customer own ON own.user_id = person.id
@@ -53,6 +55,13 @@ PEOPLE = """
     LEFT JOIN credits_account account ON account.customer_id = customer.id AND account.currency = 'credits'
     LEFT JOIN credits_account usdc ON usdc.customer_id = customer.id AND usdc.currency = 'usdc'
 """
+
+END_USERS = """
+    SELECT own.customer_id, own.name, own.budget, own.budget_period, own.limited_at
+    FROM {rows}
+    JOIN billing_enduser own ON own.customer_id = rows.customer_id AND own.name = rows.name
+"""
+END_USER = (("customer_id", rows.BIGINT), ("name", rows.TEXT))
 
 #: Who asks: a key's digest, or a person's external id with the customer that they choose here (0 is none) and
 #: the team that they have chosen at the identity provider. With neither they act for themselves.
@@ -119,7 +128,7 @@ def _caller(
     """
     Behind a team's key that nobody made there is nobody who could be inactive; SQLite's booleans are 0 and 1.
 
-    Of a person ``scopes`` is the role. ``limits`` are the key's, then the customer's.
+    Of a person ``scopes`` is the role. ``limits`` are the key's, the customer's, and those of its end users.
     """
     return Caller(
         customer_id=customer_id or NOBODY,
@@ -140,8 +149,22 @@ def _caller(
         allowed_features=allowed_features,
         allowed_addresses=allowed_addresses,
         external_role=external_role or "",
-        allowances=_allowances(customer_id or NOBODY, key_id, mode, time_zone or UTC, limits),
+        allowances=_allowances(customer_id or NOBODY, key_id, mode, time_zone or UTC, limits[: len(UNLIMITED)]),
+        end_users=_end_users(*limits[len(UNLIMITED) :]),
     )
+
+
+def _end_users(budget: int | None, period: str | None, limited_at: datetime | None) -> Budget | None:
+    return None if limited_at is None else Budget(budget, period or "", rows.aware(limited_at))
+
+
+def budgets_of(end_users: Collection[tuple[int, str]]) -> dict[tuple[int, str], Budget]:
+    """Return the budgets of their own that ``end_users``, each a customer's id and a name, have."""
+    asked = [{"customer_id": customer_id, "name": name} for customer_id, name in sorted(end_users)]
+    return {
+        (customer_id, name): Budget(budget, period, rows.aware(limited_at))
+        for customer_id, name, budget, period, limited_at in rows.select(END_USERS, END_USER, asked)
+    }
 
 
 def _allowances(

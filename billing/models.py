@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.limits import Limited, budget_of
 from accounts.models import ApiKey, Customer
 from credits.models import Currency, Hold
 
@@ -236,6 +237,10 @@ class UsageRecord(models.Model):
         blank=True,
         help_text="Where there were several, or several keys: the key, outcome, ms and generation of each.",
     )
+    end_user = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="The customer's name for who was behind it."
+    )
+    notes = models.JSONField(null=True, blank=True, help_text="The customer's notes, texts by names.")
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -247,6 +252,12 @@ class UsageRecord(models.Model):
             ),
             models.Index(fields=["api_key", "-created_at", "-id"], name="usage_of_api_key"),
             models.Index(fields=["created_at"], name="usage_by_time"),
+            # Whoever names no end users pays nothing for it.
+            models.Index(
+                fields=["customer", "end_user", "-created_at", "-id"],
+                condition=~Q(end_user=""),
+                name="usage_of_end_user",
+            ),
             models.Index(fields=["generation_id"], condition=~Q(generation_id=""), name="usage_by_generation"),
         ]
         constraints = [
@@ -306,6 +317,30 @@ class UsageDay(models.Model):
 
     def __str__(self) -> str:
         return f"Usage of {self.day}: {self.feature}"
+
+
+class EndUser(models.Model):
+    """
+    Somebody whom a customer serves, with a budget of their own instead of the customer's for each of its end users.
+
+    Whoever has none needs no row: an end user is there when a call names them.
+    """
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="+", db_index=False)
+    name = models.CharField(max_length=200, help_text="As the customer's calls name them.")
+    budget = models.BigIntegerField(null=True, blank=True, help_text="Units (10⁻⁷) in each period; empty: no limit.")
+    budget_period = models.CharField(max_length=5, choices=Limited.Period, blank=True, default="")
+    limited_at = models.DateTimeField(help_text="Since when that is so.")
+
+    class Meta:
+        constraints = [
+            # The constraint is the index of the customer.
+            models.UniqueConstraint(fields=["customer", "name"], name="end_user_once_per_customer"),
+            budget_of("end_user", "budget"),
+        ]
+
+    def __str__(self) -> str:
+        return f"End user {self.pk} of customer {self.customer_id}"
 
 
 class Counter(models.Model):

@@ -1,6 +1,7 @@
 """What can be asked of a batch (``billing.batch``)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from billing import lookup
@@ -17,7 +18,7 @@ class Admit:
     One of ``key_digest`` and ``external_id`` says who asks, ``customer_id`` or else ``team_id`` for whom if they
     choose, ``team_role`` what the token calls them there; ``introduced`` that it has been told to the database,
     ``named_models`` every model that may answer, ``demand`` how much it can come to. With ``session_id`` the call
-    is paid from that session hold instead of the account.
+    is paid from that session hold instead of the account. ``end_user`` and ``notes`` are the caller's own labels.
     """
 
     hold_id: str
@@ -39,6 +40,8 @@ class Admit:
     team_role: str = ""
     introduced: bool = False
     demand: Demand = NOTHING
+    end_user: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def asked(self) -> Asked:

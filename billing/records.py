@@ -36,6 +36,8 @@ COLUMNS = (
     ("created_at", rows.INSTANT),
     ("day", rows.DATE),
     ("attempts", rows.JSON),
+    ("end_user", rows.TEXT),
+    ("notes", rows.JSON),
 )
 
 
@@ -71,4 +73,6 @@ def usage_row(call: Call, report: Report, receipt: Receipt) -> dict[str, Any]:
         "created_at": call.admitted_at,
         "day": call.day,
         "attempts": report.attempts or None,
+        "end_user": call.end_user,
+        "notes": call.notes or None,
     }

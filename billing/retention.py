@@ -9,17 +9,21 @@ proof of the sums holds before and after. What a hold kept of its call goes with
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts.models import Customer
 from billing import days
-from billing.models import UsageRecord
+from billing.models import Counter, UsageRecord
 from credits import rows
 
 HOLD = (("id", rows.UUID_), ("reference", rows.TEXT), ("context", rows.JSON))
+
+
+#: For so long what an end user has spent may still count.
+LONGEST_PERIOD = timedelta(days=32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +67,11 @@ def erase_details(
         ),
     )
     UsageRecord.objects.filter(pk__in=[record["pk"] for record in records]).delete()
+    _forget_end_users(before - LONGEST_PERIOD, customer)
     return Erased(len(records), records[-1]["created_at"])
+
+
+def _forget_end_users(before: datetime, customer: Customer | None) -> None:
+    """Erase the names of end users whose last call was before an instant, where their budgets were counted."""
+    over = Counter.objects.filter(leaked_at__lt=before, open_calls=0).exclude(end_user="")
+    (over if customer is None else over.filter(customer=customer)).delete()

@@ -6,6 +6,7 @@ from billing.administration.settings import views as settings
 from billing.administration.usage import views as all_usage
 from billing.administration.users import views as users
 from billing.allowances import views as allowances
+from billing.end_users import views as end_users
 from billing.keys import views as keys
 from billing.plans import views as plans
 from billing.profile import views as profile
@@ -25,6 +26,9 @@ urlpatterns = [
     path("admin/plans", plans.PlanListView.as_view(), name="admin-plans"),
     path("admin/plans/<str:id>", plans.PlanView.as_view(), name="admin-plan"),
     path("public/plans", plans.PublicPlansView.as_view(), name="public-plans"),
+    path("end-user-budget", end_users.EachEndUserView.as_view(), name="end-user-budget"),
+    path("end-users", end_users.EndUserListView.as_view(), name="end-users"),
+    path("end-user", end_users.EndUserView.as_view(), name="end-user"),
     path("customers/<id:id>/limits", allowances.CustomerLimitsView.as_view(), name="customer-limits"),
     path("admin/customers/<id:id>/limits", allowances.AdminCustomerLimitsView.as_view(), name="admin-customer-limits"),
     path("me", profile.ProfileView.as_view(), name="profile"),

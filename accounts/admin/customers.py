@@ -131,6 +131,7 @@ class CustomerAdmin(NeverDeleted, Page):
                     ("budget", "budget_period"),
                     ("requests_per_minute", "tokens_per_minute", "concurrent_calls"),
                     "limits_are_fixed",
+                    ("end_user_budget", "end_user_budget_period"),
                 ]
             },
         ),
@@ -157,6 +158,8 @@ class CustomerAdmin(NeverDeleted, Page):
             obj.kind = Customer.Kind.TEAM
         if not set(LIMITS).isdisjoint(form.changed_data):
             obj.limited_at = timezone.now()
+        if not {"end_user_budget", "end_user_budget_period"}.isdisjoint(form.changed_data):
+            obj.end_users_limited_at = timezone.now()
         super().save_model(request, obj, form, change)
 
     @admin.action(description="Suspend", permissions=["change"])

@@ -36,26 +36,25 @@ def allowance_of(limited: ApiKey | Customer) -> Allowance:
 
 def shown(limited: ApiKey | Customer, *, now: datetime) -> dict[str, Any]:
     """The limits as JSON, and what of them is used."""
-    allowance = allowance_of(limited)
-    used = used_of(allowance, now)
-    body: dict[str, Any] = {
-        "budget": None,
-        "limits": limits_of(limited),
-        "used": {"concurrentCalls": used.open_calls},
-    }
+    allowance, budget = allowance_of(limited), None
     if allowance.budget is not None:
-        body["budget"] = {
-            "amount": display(allowance.budget),
-            "period": allowance.period,
-            "currency": allowance.currency,
-        }
-        body["used"] |= {
-            "spent": display(used.spent),
-            "held": display(used.held),
-            "left": display(max(0, allowance.budget - used.spent - used.held)),
-            "resetsAt": allowance.period_ends(now),
-        }
-    return body
+        amount = display(allowance.budget)
+        budget = {"amount": amount, "period": allowance.period, "currency": allowance.currency}
+    return {"budget": budget, "limits": limits_of(limited), "used": used_as_json(allowance, now=now)}
+
+
+def used_as_json(allowance: Allowance, *, now: datetime) -> dict[str, Any]:
+    """What of an allowance is used; of the budget only where there is one."""
+    used = used_of(allowance, now)
+    running = {"concurrentCalls": used.open_calls}
+    if allowance.budget is None:
+        return running
+    return running | {
+        "spent": display(used.spent),
+        "held": display(used.held),
+        "left": display(max(0, allowance.budget - used.spent - used.held)),
+        "resetsAt": allowance.period_ends(now),
+    }
 
 
 def limits_of(limited: Limited) -> dict[str, int | None]:

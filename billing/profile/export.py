@@ -143,6 +143,8 @@ def _usage(row: UsageRecord) -> dict[str, Any]:
         "promptTokens": row.prompt_tokens,
         "completionTokens": row.completion_tokens,
         "generationId": row.generation_id,
+        "endUser": row.end_user,
+        "notes": row.notes or {},
         "createdAt": row.created_at,
     }
 

@@ -15,6 +15,7 @@ HEADER = (
     "charged", "currency",
     "promptTokens", "completionTokens", "cachedTokens", "reasoningTokens",
     "generationId", "requestId", "keyId", "keyName", "streamed", "latencyMs", "firstTokenMs",
+    "endUser",
 )  # fmt: skip
 
 
@@ -63,4 +64,5 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
         "true" if record.streamed else "false",
         record.latency_ms,
         record.first_token_ms,
+        record.end_user,
     )

@@ -51,6 +51,12 @@ class UsageFilter(CallFilter, Period):
         help_text=f"The last so many days; {USUAL_DAYS} where neither this nor `from` is given.",
     )
     status = serializers.ChoiceField(UsageRecord.Status.choices, required=False, help_text="How the call ended.")
+    endUser = serializers.CharField(
+        max_length=200,
+        trim_whitespace=False,
+        required=False,
+        help_text="Exactly as it was named, in `user` or `X-End-User`.",
+    )
     currency = serializers.ChoiceField(
         Currency.choices, required=False, help_text="Calls that were paid in this; all where it is left out."
     )
@@ -65,7 +71,10 @@ def usage_of(customer: Customer, wanted: dict[str, Any], *, now: datetime) -> Qu
     """Return the calls of ``customer`` that ``wanted`` (of a ``UsageFilter``) asks for, newest first."""
     start = wanted.get("from") or now - timedelta(days=wanted.get("days", USUAL_DAYS))
     records = within(UsageRecord.objects.filter(customer=customer), start, wanted.get("to"))
-    exactly = {"feature": "feature", "status": "status", "model": "model", "key": "api_key", "currency": "currency"}
+    exactly = {
+        "feature": "feature", "status": "status", "model": "model", "key": "api_key", "currency": "currency",
+        "endUser": "end_user",
+    }  # fmt: skip
     records = records.filter(**{field: wanted[name] for name, field in exactly.items() if name in wanted})
     records = records.filter(of_mode("api_key", customer, wanted["mode"]))
     return records.select_related("api_key").order_by("-created_at", "-pk")

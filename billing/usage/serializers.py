@@ -35,6 +35,14 @@ class UsageDetailsSerializer(serializers.Serializer[UsageRecord]):
     streamed = serializers.BooleanField(read_only=True)
     latencyMs = serializers.IntegerField(source="latency_ms", read_only=True, allow_null=True)
     firstTokenMs = serializers.IntegerField(source="first_token_ms", read_only=True, allow_null=True)
+    endUser = serializers.CharField(
+        source="end_user", read_only=True, help_text="Whom of yours it was for; else empty."
+    )
+    notes = serializers.SerializerMethodField(help_text="The texts of the call's `metadata`.")
+
+    def get_notes(self, record: UsageRecord) -> dict[str, str]:
+        notes: dict[str, str] | None = record.notes
+        return notes or {}
 
 
 class UsageSerializer(serializers.Serializer[UsageRecord]):

@@ -46,6 +46,8 @@ USAGE = {
         "streamed": True,
         "latencyMs": 1830,
         "firstTokenMs": 410,
+        "endUser": "ada",
+        "notes": {"run": "42"},
     },
 }
 SUMS = {

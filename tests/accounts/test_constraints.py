@@ -38,6 +38,13 @@ def test_a_limit_is_whole_and_allows_something(
     refused(f"{kept}_{rule}", lambda: rows.update(**fields))
 
 
+@pytest.mark.parametrize("terms", [{"end_user_budget": 1}, {"end_user_budget_period": "DAY"}])
+def test_a_budget_of_end_users_has_a_period(customer: Customer, terms: dict[str, Any]) -> None:
+    rows = Customer.objects.filter(pk=customer.pk)
+
+    refused("customer_end_user_budget_has_a_period", lambda: rows.update(**terms))
+
+
 def test_a_customer_has_one_owner(customer: Customer) -> None:
     another = factories.UserFactory.create()
 

@@ -113,6 +113,7 @@ def test_a_new_key_is_remembered_by_its_digest_alone(customer: Customer, now: da
         "requests_per_minute": None,
         "tokens_per_minute": None,
         "concurrent_calls": None,
+        "limited_at": None,
         "replaced_by_id": None,
         "expires_at": now + timedelta(days=1),
         "revoked_at": None,

@@ -141,6 +141,7 @@ def test_limits_that_are_set_in_the_console_count_from_then_on(team: Customer) -
     form = {
         "name": team.name, "time_zone": "UTC", "budget": credits(3), "budget_period": "WEEK",
         "requests_per_minute": "", "tokens_per_minute": "", "concurrent_calls": 4,
+        "end_user_budget": credits(1), "end_user_budget_period": "DAY",
         **{f"memberships-{name}_FORMS": 0 for name in ("TOTAL", "INITIAL", "MIN_NUM", "MAX_NUM")},
     }  # fmt: skip
 
@@ -151,6 +152,7 @@ def test_limits_that_are_set_in_the_console_count_from_then_on(team: Customer) -
     team.refresh_from_db()
     assert (team.budget, team.budget_period, team.concurrent_calls) == (credits(3), "WEEK", 4)
     assert team.limited_at is not None
+    assert team.end_users_limited_at is not None
     assert without_period.status_code == 200
 
 

@@ -549,6 +549,8 @@ def test_usage_record_says_all_that_is_known(account: Account, admit: partial[Ad
         "created_at": now,
         "day": now.date(),
         "attempts": None,
+        "end_user": "",
+        "notes": None,
     }
 
 

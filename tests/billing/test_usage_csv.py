@@ -75,6 +75,7 @@ def test_spreadsheet_has_a_row_for_each_call(api: APIClient, account: Account):
         "streamed": "true",
         "latencyMs": "1830",
         "firstTokenMs": "",
+        "endUser": "",
     }
 
 

@@ -160,6 +160,8 @@ def test_usage_tells_who_what_and_how_much_but_not_what_it_cost_us(api: APIClien
                     "streamed": True,
                     "latencyMs": 1830,
                     "firstTokenMs": 410,
+                    "endUser": "",
+                    "notes": {},
                 },
             }
         ],

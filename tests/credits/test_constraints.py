@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, models, transaction
 
-from billing.models import Counter, Price, UsageDay, UsageRecord
+from billing.models import Counter, EndUser, Price, UsageDay, UsageRecord
 from credits import services
 from credits.amounts import credits
 from credits.books import HoldRequest
@@ -59,6 +59,11 @@ def counter(account: Account, **counts: int) -> None:
     )
 
 
+def end_user(account: Account, *, times: int = 1, **terms: Any) -> None:
+    for _ in range(times):
+        EndUser.objects.create(customer=account.customer, name="ada", limited_at=account.created_at, **terms)
+
+
 def reversal(account: Account) -> Any:
     Reversal.objects.create(
         account=account, source="s", key="k", kind="REFUND", asked=credits(5), actor="system", as_of=account.created_at
@@ -94,6 +99,8 @@ VIOLATIONS: dict[str, Violation] = {
     "entry_sign_follows_kind": lambda account: entry("ADJUSTMENT", amount=1, reference=""),
     "entry_leaves_no_debt": lambda account: entry("ADJUSTMENT", balance_after=-1, reference=""),
     "entry_of_usage_names_its_hold": lambda account: entry("USAGE", hold_id=None),
+    "end_user_once_per_customer": lambda account: end_user(account, times=2),
+    "end_user_budget_has_a_period": lambda account: end_user(account, budget=1),
     "counter_is_not_negative": lambda account: counter(account, open_calls=-1),
     "price_is_not_negative": lambda account: Price.objects.update(amount=-1),
     "price_says_what_its_type_needs": lambda account: Price.objects.update(type="METERED"),
@@ -173,6 +180,7 @@ def name_in(said: str, name: str) -> str:
 MODELS: list[type[models.Model]] = [
     Account,
     Counter,
+    EndUser,
     Grant,
     Hold,
     Draw,

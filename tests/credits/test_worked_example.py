@@ -173,6 +173,8 @@ def test_the_sums_by_kind_are_as_shown(account: Account):
 
 
 def test_every_constraint_is_explained():
-    named = set(re.findall(r"`((?:account|counter|grant|reversal|hold|draw|entry|price|usage)_[a-z_]+)`", PAGE))
+    named = set(
+        re.findall(r"`((?:account|counter|end_user|grant|reversal|hold|draw|entry|price|usage)_[a-z_]+)`", PAGE)
+    )
 
     assert named == {constraint.name for model in MODELS for constraint in model._meta.constraints}

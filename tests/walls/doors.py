@@ -178,6 +178,12 @@ DOORS = [
     Door("POST /api/keys/{id}/rotate", MANAGE_KEYS, 201, ids=KEY, body=told(), answers={"key:manage": 403}),
     Door("GET /api/keys/{id}/usage", READ, ids=KEY),
     Door("GET /api/keys/{id}/limits", READ, ids=KEY),
+    Door("GET /api/end-user-budget", READ),
+    Door("PUT /api/end-user-budget", MANAGE_KEYS, body=told(budget={"amount": "1", "period": "DAY"})),
+    Door("GET /api/end-users", READ),
+    Door("GET /api/end-user", READ, query="endUser=ada"),
+    Door("PUT /api/end-user", MANAGE_KEYS, query="endUser=ada", body=told(budget=None)),
+    Door("DELETE /api/end-user", MANAGE_KEYS, 404, query="endUser=ada"),
     # Credits
     Door("GET /api/credits/settings", EVERYBODY),
     Door("GET /api/credits/me", READ),

@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db import connection, models
 
 from accounts.models import IdempotentRequest, Invitation, User
+from billing.models import UsageRecord
+from credits.models import Hold
 from tests import factories
 from tests.accounts import tokens
 from tests.accounts.people import person
@@ -38,6 +40,8 @@ KEPT: dict[str, set[tuple[type[models.Model], str]]] = {
     MAIL: {(User, "email")},
     GUEST: {(Invitation, "email")},
     IDEMPOTENCY_KEY: {(IdempotentRequest, "key")},
+    # Whom a call was for is its customer's own record, as long as the details of calls are kept.
+    NOTE: {(UsageRecord, "end_user"), (UsageRecord, "notes"), (Hold, "context")},
 }
 
 
