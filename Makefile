@@ -176,4 +176,4 @@ build/peers/.installed: benchmarks/peers/install.sh benchmarks/peers/prisma-engi
 # Secrets of this installation. Whatever else .env.example lists may be added.
 .env:
 	@umask 077 && $(PYTHON) -c 'from secrets import token_urlsafe as secret; \
-		print(f"SECRET_KEY={secret(50)}\nAPI_KEY_PEPPER={secret(50)}")' > $@.new && mv $@.new $@
+		print(f"SECRET_KEY={secret(50)}\nAPI_KEY_PEPPER={secret(50)}\nRECEIPT_SIGNING_KEY={secret(32)}")' > $@.new && mv $@.new $@
