@@ -114,6 +114,7 @@ def test_refund_that_arrives_before_its_grant_is_taken_when_that_comes(customer,
 
     assert (early.taken, early.owed) == (0, 0)
     assert state(account) == (60, 0, 0)
+    assert Reversal.objects.get().grant == account.grants.get()
 
 
 def test_refund_of_what_granted_nothing_changes_nothing(bought, now):

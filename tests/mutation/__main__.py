@@ -19,7 +19,12 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", help="paths; all of the money's if there are none")
     parser.add_argument("--minutes", type=float, default=24 * 60, help="begin nothing new after so long")
     parser.add_argument("--jobs", type=int, default=2, help="mistakes that are tried at once")
-    parser.add_argument("--budget", type=float, default=20, help="seconds of tests after which a mistake is alive")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=20,
+        help="seconds of the tests of its module after which a mistake is alive",
+    )
     parser.add_argument("--report", action="store_true", help="only say what is known")
     options = parser.parse_args()
     trial = Trial(options.modules, minutes=options.minutes, jobs=options.jobs, budget=options.budget)
