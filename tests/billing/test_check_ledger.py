@@ -352,6 +352,13 @@ def test_what_was_falsified_is_found_and_named(books: Books, plant: Plant, expec
     assert unexpected(found(), expected, books) == ([], [])
 
 
+@pytest.mark.django_db
+def test_grant_that_waits_is_no_difference(books: Books):
+    factories.grant(books.account, "5", now=books.now, effective_at=books.now + HOUR)
+
+    assert found() == []
+
+
 def unexpected(findings: list[Finding], expected: list[str], books: Books) -> tuple[list[str], list[str]]:
     """What was found and not expected, and what was expected and not found."""
     names = {"A": books.account, "B": books.other, "F": books.first, "S": books.second}

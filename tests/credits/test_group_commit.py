@@ -109,14 +109,17 @@ def test_batch_has_a_largest_size(queue: GroupCommit, ledger: Ledger):
     assert [len(batch) for batch in ledger.batches] == [1, 256, 44]
 
 
-@pytest.mark.parametrize(("shared", "batches"), [(1, [[0], [1], [10], [11]]), (2, [[0], [1, 2], [10, 11]])])
+@pytest.mark.parametrize(
+    ("shared", "batches"), [(0, [[10], [11]]), (1, [[0], [1], [10], [11]]), (2, [[0], [1, 2], [10, 11]])]
+)
 def test_after_a_batch_that_was_shared_the_next_is_awaited_a_moment(
     queue: GroupCommit, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, shared: int, batches: list[list[int]]
 ):
     monkeypatch.setattr(group_commit, "LINGER", 0.3)
 
     async def come_one_after_the_other() -> None:
-        await behind_a_first(queue, ledger, range(1, shared + 1))
+        if shared:
+            await behind_a_first(queue, ledger, range(1, shared + 1))
         first = asyncio.create_task(queue.run(10))
         await asyncio.sleep(0.1)
         await asyncio.gather(first, queue.run(11))

@@ -133,24 +133,42 @@ def test_a_day_is_summed_up_once(account: Account):
 
 @pytest.mark.books_are_cooked
 @pytest.mark.parametrize(
-    "falsify",
+    ("falsify", "expected"),
     [
-        lambda: DayTotal.objects.filter(kind="USAGE", day=DAYS[1]).update(amount=-1),
-        lambda: DayTotal.objects.filter(kind="USAGE", day=DAYS[1]).update(entries=2),
-        lambda: DayTotal.objects.filter(kind="USAGE", day=DAYS[1]).delete(),
-        lambda: DayTotal.objects.create(day=DAYS[0], currency="usdc", kind="GRANT", entries=1, amount=1),
-        lambda: DayTotal.objects.filter(kind="USAGE", day=DAYS[1]).update(currency="usdc"),
+        (
+            lambda: DayTotal.objects.filter(kind="USAGE", day=DAYS[1]).update(amount=-1),
+            ["USAGE on 2026-03-02 in credits: the sum of its entries is -0.0000001 of 1 entries, but -15 of 1 entries"],
+        ),
+        (
+            lambda: DayTotal.objects.filter(kind="USAGE", day=DAYS[1]).update(entries=2),
+            ["USAGE on 2026-03-02 in credits: the sum of its entries is -15 of 2 entries, but -15 of 1 entries"],
+        ),
+        (
+            lambda: DayTotal.objects.filter(kind="USAGE", day=DAYS[1]).delete(),
+            ["USAGE on 2026-03-02 in credits: the sum of its entries is 0 of 0 entries, but -15 of 1 entries"],
+        ),
+        (
+            lambda: DayTotal.objects.create(day=DAYS[0], currency="usdc", kind="GRANT", entries=1, amount=1),
+            ["GRANT on 2026-03-01 in usdc: the sum of its entries is 0.0000001 of 1 entries, but 0 of 0 entries"],
+        ),
+        (
+            lambda: DayTotal.objects.filter(kind="USAGE", day=DAYS[1]).update(currency="usdc"),
+            [
+                "USAGE on 2026-03-02 in credits: the sum of its entries is 0 of 0 entries, but -15 of 1 entries",
+                "USAGE on 2026-03-02 in usdc: the sum of its entries is -15 of 1 entries, but 0 of 0 entries",
+            ],
+        ),
     ],
 )
-def test_a_total_that_is_not_the_sum_is_found(account: Account, falsify):
+def test_a_total_that_is_not_the_sum_is_found(account: Account, falsify, expected):
     seal_day(DAYS[5], now=at(9))
     assert list(audit.findings(lambda entries: None)) == []
 
     falsify()
 
-    found = [str(finding) for finding in audit.findings(lambda entries: None)]
-    assert found
-    assert all(finding.startswith("day total of ") for finding in found)
+    assert [str(finding) for finding in audit.findings(lambda entries: None)] == [
+        f"day total of {text} is proved" for text in expected
+    ]
 
 
 # Over HTTP
