@@ -359,6 +359,19 @@ def test_grant_that_waits_is_no_difference(books: Books):
     assert found() == []
 
 
+@pytest.mark.django_db
+def test_session_of_which_a_call_was_paid_and_another_runs_is_no_difference(books: Books):
+    session = books.hold(20).pk.hex
+    paid, running = (services.new_hold_id() for _ in range(2))
+    for hold_id, amount in ((paid, 5), (running, 6)):
+        request = HoldRequest(hold_id, books.account.pk, None, credits(amount), books.now + HOUR, parent_id=session)
+        services.place_holds([request], now=books.now)
+    services.settle_holds([(paid, credits(3))], actor="system", now=books.now)
+    assert Hold.objects.get(pk=session).lent == credits(9)
+
+    assert found() == []
+
+
 def unexpected(findings: list[Finding], expected: list[str], books: Books) -> tuple[list[str], list[str]]:
     """What was found and not expected, and what was expected and not found."""
     names = {"A": books.account, "B": books.other, "F": books.first, "S": books.second}
