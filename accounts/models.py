@@ -291,6 +291,9 @@ class ApiKey(Limited):
         blank=True, default="", help_text="Networks such as 10.0.0.0/8, with a space between them; empty for all."
     )
     metadata = models.JSONField(default=dict, blank=True, help_text="The customer's own notes, as names and texts.")
+    cache_seconds = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="For how long answers are given again to the very same request; 0 for never."
+    )
     replaced_by = models.OneToOneField(
         "self", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="replaces"
     )

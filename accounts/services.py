@@ -25,6 +25,7 @@ TERMS = (
     "requests_per_minute",
     "tokens_per_minute",
     "concurrent_calls",
+    "cache_seconds",
     "metadata",
     "expires_at",
 )

@@ -15,7 +15,7 @@ from django.conf import settings
 from accounts.authentication import Credential
 from accounts.errors import InternalServerError, MalformedJson, PrepaidError
 from accounts.requests import accept_request_id
-from ai import errors, leftovers, moderation, providers
+from ai import errors, kept, leftovers, moderation, providers
 from ai.authentication import authenticate, throttled
 from ai.desk import desk, session_of
 from ai.errors import ProviderBrokeOff, ProviderError
@@ -43,6 +43,7 @@ from credits.amounts import display
 
 logger = logging.getLogger(__name__)
 
+EVENTS = "text/event-stream"
 LONGEST_ANSWER = 64 * 1024 * 1024
 #: Seconds that a client has to read the end of an answer whose provider has taken all its time.
 SLOWEST_READER = 30
@@ -61,7 +62,7 @@ class Relay:
         try:
             credential = await authenticate(scope)
             wanted = self.protocol.read(await read_json(headers, receive))
-            await exchange.serve(credential, wanted, session_of(headers))
+            await exchange.serve(credential, wanted, session_of(headers), headers.get("cache-control", ""))
         except PrepaidError as error:
             await exchange.refuse(await throttled(error, scope))
         except ClientGone:
@@ -81,8 +82,11 @@ class Exchange:
         self._send = send
         self._has_started = False
         self._writes = 0
+        self._memory: kept.Memory
 
-    async def serve(self, credential: Credential, wanted: Wanted, session_id: str | None) -> None:
+    async def serve(
+        self, credential: Credential, wanted: Wanted, session_id: str | None, cache_control: str = ""
+    ) -> None:
         """
         Answer a request that has been read; with ``session_id`` it is paid from that session hold.
 
@@ -99,13 +103,13 @@ class Exchange:
         )
         provider = providers.of_call(call.provider)
         async with Settlement(call, provider) as settlement:
-            await moderation.look_at(wanted.payload)
             last = last_fields(wanted, call.limits, opaque_user(call.customer_id))
             body = b"".join((payload, b",", orjson.dumps(last)[1:]) if last else (payload, b"}"))
+            self._memory = kept.Memory(call, wanted.path, body, cache_control)
             if wanted.streamed:
                 await self._stream(provider, body, wanted, settlement)
             else:
-                async with aclosing(await settlement.attempts.open(wanted.path, body)) as answer:
+                async with aclosing(await self._open(body, wanted, settlement)) as answer:
                     await self._whole(answer, settlement)
 
     async def refuse(self, error: PrepaidError) -> None:
@@ -114,6 +118,15 @@ class Exchange:
             raise error
         body = self._protocol.error(error, self._request_id)
         await respond(self._send, error.status, body, [JSON, self._id_header(), *encode(error.headers)])
+
+    async def _open(self, body: bytes, wanted: Wanted, settlement: Settlement) -> Answer:
+        """Return the answer that was kept, else the provider's to what may be asked."""
+        again = await self._memory.recall()
+        if again is not None:
+            settlement.kept_percent = settings.CACHED_ANSWER_PERCENT
+            return again
+        await moderation.look_at(wanted.payload)
+        return await settlement.attempts.open(wanted.path, body)
 
     async def _whole(self, answer: Answer, settlement: Settlement) -> None:
         """Relay an answer that comes in one piece: it is settled before it is sent."""
@@ -132,6 +145,8 @@ class Exchange:
             await self._settle_unmeasured(settlement, Ending.COMPLETED, scanner.delivered, is_whole=True)
         else:
             await settlement.conclude(Ending.COMPLETED, scanner.usage, delivered=scanner.delivered)
+            self._memory.hear(body)
+            self._memory.keep(answer.content_type)
         await respond(self._send, 200, body, [JSON, *self._call_headers(settlement)])
 
     async def _stream(self, provider: Provider, body: bytes, wanted: Wanted, settlement: Settlement) -> None:
@@ -142,8 +157,8 @@ class Exchange:
         answer: Answer | None = None
         try:
             async with while_client_stays(self._receive, time_to_read, lambda: self._writes):
-                answer = await settlement.attempts.open(wanted.path, body)
-                if not answer.content_type.startswith("text/event-stream"):
+                answer = await self._open(body, wanted, settlement)
+                if not answer.content_type.startswith(EVENTS):
                     await self._whole(answer, settlement)
                     return
                 await self._begin(answer, settlement)
@@ -166,6 +181,8 @@ class Exchange:
 
         receipt = await self._settle_stream(scanner, settlement, ending, failure)
         if ending is Ending.COMPLETED:
+            if failure is None and scanner.error is None and scanner.usage is not None:
+                self._memory.keep(EVENTS)
             last = translator.finish(receipt) if failure is None else translator.fail(failure)
             await self._send({"type": "http.response.body", "body": last})
 
@@ -181,6 +198,7 @@ class Exchange:
         async for chunk in answer.chunks():
             settlement.mark_first_byte()
             scanner.feed(chunk)
+            self._memory.hear(chunk)
             if scanner.error is not None and (ours := errors.in_place_of(scanner.error)):
                 raise ours
             translated = translator.feed(chunk)
@@ -232,6 +250,7 @@ class Exchange:
     def _call_headers(self, settlement: Settlement) -> Headers:
         headers = [self._id_header(), (b"x-credits-held", display(settlement.call.held).encode())]
         headers += encode(settlement.call.pace)
+        headers += encode(self._memory.headers())
         if settlement.call.currency != CREDITS:
             headers.append((b"x-credits-currency", settlement.call.currency.encode()))
         limits = settlement.call.limits

@@ -47,6 +47,8 @@ class Settlement:
         self.generation_id = ""
         self.receipt: Receipt | None = None
         self.attempts = Attempts(provider)
+        #: How much of its price an answer costs that was kept; None while it is a new one.
+        self.kept_percent: int | None = None
         self._provider = provider
         self._began = time.monotonic()
         self._first_byte: float | None = None
@@ -174,6 +176,7 @@ class Settlement:
             latency_ms=self._elapsed(time.monotonic()),
             first_token_ms=None if self._first_byte is None else self._elapsed(self._first_byte),
             attempts=tuple(attempt.as_json() for attempt in self.attempts.made),
+            kept_percent=self.kept_percent,
             **_used(usage),
         )
 

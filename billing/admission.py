@@ -65,6 +65,8 @@ class Caller:
     usdc_account_id: int = 0
     #: The models that the customer may call, whatever its keys say.
     customers_models: str = ""
+    #: For how long the key has answers kept.
+    cache_seconds: int = 0
     #: The limits of the key and of its customer, as far as they have any.
     allowances: tuple[Allowance, ...] = ()
     #: What each of the customer's end users may spend; None where none was ever limited.

@@ -169,6 +169,7 @@ def _call(admission: Admit, caller: Caller, decision: Decision, now: datetime) -
         limits=decision.limits,
         end_user=admission.end_user,
         notes=admission.notes,
+        cache_seconds=caller.cache_seconds,
     )
 
 

@@ -45,6 +45,8 @@ class Call:
     time_zone: str = zones.UTC
     currency: str = "credits"
     limits: Limits | None = None
+    #: For how long its key has answers kept; 0 for never.
+    cache_seconds: int = 0
     #: Whose limits it counts against, each with the tokens a minute that are reserved for it.
     counted_as: Mapping[str, int] = field(default_factory=dict)
     #: ``day`` of a call that is counted, for whoever reads the hold and knows no time zones.
@@ -94,7 +96,8 @@ class Report:
 
     ``cost`` is what the provider says that it cost us, in US dollars, as decimal text and
     exactly as reported; empty when it said nothing that can be believed, and ``cost_report``
-    tells what it said. Tokens it did not report are None.
+    tells what it said. Tokens it did not report are None. An answer that was kept has all
+    this from the first time, and ``kept_percent`` says how much of that is charged now; None for a new one.
     """
 
     ending: Ending
@@ -112,6 +115,7 @@ class Report:
     first_token_ms: int | None = None
     #: The attempts at the provider, where there were several or several keys: JSON, each with its key's label.
     attempts: tuple[dict[str, Any], ...] = ()
+    kept_percent: int | None = None
 
     @property
     def exact_cost(self) -> Fraction | None:

@@ -25,8 +25,8 @@ KEYS = """
     SELECT rows.digest, 0, '', customer.id, account.id, key.id, NULL, key.mode, key.scopes, person.is_active,
            customer.suspended_at, key.expires_at, key.revoked_at, key.last_used_at, customer.time_zone,
            key.allowed_models, key.allowed_features, key.allowed_addresses, '', usdc.id, customer.allowed_models,
-           key.budget, key.budget_period, key.requests_per_minute, key.tokens_per_minute, key.concurrent_calls,
-           key.limited_at, customer.budget, customer.budget_period, customer.requests_per_minute,
+           key.cache_seconds, key.budget, key.budget_period, key.requests_per_minute, key.tokens_per_minute,
+           key.concurrent_calls, key.limited_at, customer.budget, customer.budget_period, customer.requests_per_minute,
            customer.tokens_per_minute, customer.concurrent_calls, customer.limited_at,
            customer.end_user_budget, customer.end_user_budget_period, customer.end_users_limited_at
     FROM {rows}
@@ -42,7 +42,7 @@ PEOPLE = """
     SELECT rows.external_id, COALESCE(rows.customer_id, 0), rows.team_id, customer.id, account.id, NULL, person.id,
            'live', member.role, person.is_active, customer.suspended_at, NULL, NULL, NULL, customer.time_zone,
            '', '', '', member.external_role, usdc.id, customer.allowed_models,
-           NULL, '', NULL, NULL, NULL, NULL, customer.budget, customer.budget_period, customer.requests_per_minute,
+           0, NULL, '', NULL, NULL, NULL, NULL, customer.budget, customer.budget_period, customer.requests_per_minute,
            customer.tokens_per_minute, customer.concurrent_calls, customer.limited_at,
            customer.end_user_budget, customer.end_user_budget_period, customer.end_users_limited_at
     FROM {rows}
@@ -123,6 +123,7 @@ def _caller(
     external_role: str | None,
     usdc_account_id: int | None,
     customers_models: str | None,
+    cache_seconds: int,
     *limits: Any,
 ) -> Caller:
     """
@@ -149,6 +150,7 @@ def _caller(
         allowed_features=allowed_features,
         allowed_addresses=allowed_addresses,
         external_role=external_role or "",
+        cache_seconds=cache_seconds,
         allowances=_allowances(customer_id or NOBODY, key_id, mode, time_zone or UTC, limits[: len(UNLIMITED)]),
         end_users=_end_users(*limits[len(UNLIMITED) :]),
     )

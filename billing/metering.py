@@ -16,8 +16,10 @@ def charge(call: Call, report: Report) -> int:
     if not report.delivered:
         return 0
     if call.terms.type == FIXED:
-        return price(call.terms, report.delivered)
-    return worth(call.terms, cost_of(call, report) * FEMTO)
+        due = price(call.terms, report.delivered)
+    else:
+        due = worth(call.terms, cost_of(call, report) * FEMTO)
+    return due if report.kept_percent is None else -(-due * report.kept_percent // 100)
 
 
 def cost_of(call: Call, report: Report) -> Fraction:

@@ -41,8 +41,13 @@ COLUMNS = (
 )
 
 
+#: What the record says of the cost of an answer that was kept: it was paid the first time.
+KEPT = "KEPT"
+
+
 def usage_row(call: Call, report: Report, receipt: Receipt) -> dict[str, Any]:
     """Return the record of a call that has been concluded, as columns by name."""
+    is_new = report.kept_percent is None
     return {
         "hold_id": call.hold_id,
         "customer_id": call.customer_id,
@@ -57,9 +62,9 @@ def usage_row(call: Call, report: Report, receipt: Receipt) -> dict[str, Any]:
         "held": call.held,
         "charged": receipt.charged,
         "shortfall": receipt.shortfall,
-        "provider_cost": report.cost[:40],
-        "provider_cost_picos": report.cost_picos,
-        "cost_report": report.cost_report,
+        "provider_cost": report.cost[:40] if is_new else "0",
+        "provider_cost_picos": report.cost_picos if is_new else 0,
+        "cost_report": report.cost_report if is_new else KEPT,
         "provider": call.provider,
         "model": (report.model or call.model)[:200],
         "generation_id": report.generation_id[:255],

@@ -111,6 +111,16 @@ def leak_reports_can_be_believed(app_configs: Apps, **kwargs: Any) -> Iterator[C
 
 
 @register(Tags.security)
+def kept_answers_cost_a_share(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
+    if not 0 <= settings.CACHED_ANSWER_PERCENT <= 100:
+        yield Error(
+            f"CACHED_ANSWER_PERCENT is {settings.CACHED_ANSWER_PERCENT}, and no share of a price.",
+            hint="Write a whole number from 0 (free) to 100 (as dear as a new answer).",
+            id="prepaid.E033",
+        )
+
+
+@register(Tags.security)
 def somebody_moderates(app_configs: Apps, **kwargs: Any) -> Iterator[CheckMessage]:
     if not settings.MODERATOR:
         return

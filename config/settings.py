@@ -213,6 +213,14 @@ SHUTDOWN_NOTICE_SECONDS = env.int("SHUTDOWN_NOTICE_SECONDS", default=3)
 SHUTDOWN_DRAIN_SECONDS = env.int("SHUTDOWN_DRAIN_SECONDS", default=25)
 HOLD_LIFETIME_SECONDS = PROVIDER_TOTAL_TIMEOUT + 300
 
+# Answers that are kept, of keys that ask for it
+
+CACHED_ANSWER_PERCENT = env.int("CACHED_ANSWER_PERCENT", default=0)
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "answers": {"OPTIONS": {"MAX_ENTRIES": 200}, **env.cache_url("CACHE_URL", default="locmemcache://answers")},
+}
+
 # Guard rails
 
 MODERATOR = env.str("MODERATOR", default="")

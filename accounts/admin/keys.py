@@ -113,7 +113,7 @@ class ApiKeyAdmin(NeverDeleted, Page):
         ),
         (
             "For",
-            {"fields": [("allowed_models", "allowed_features", "allowed_addresses"), "metadata"]},
+            {"fields": [("allowed_models", "allowed_features", "allowed_addresses"), "cache_seconds", "metadata"]},
         ),
         (
             "Limits",

@@ -17,6 +17,7 @@ SHOWN: dict[str, Any] = {
     "addresses": ["192.0.2.0/24"],
     "budget": {"amount": "25", "period": "DAY", "currency": "credits"},
     "limits": {"requestsPerMinute": 600, "tokensPerMinute": None, "concurrentCalls": 20},
+    "cacheSeconds": 0,
     "metadata": {"team": "search"},
     "createdBy": 1,
     "replacedBy": None,

@@ -24,6 +24,7 @@ MOST_NOTES, LONGEST_NOTE_NAME, LONGEST_NOTE = 20, 40, 500
 MOST_A_MINUTE = 2_000_000_000
 LONGEST_OVERLAP = 30 * 24 * 3600
 USUAL_OVERLAP = 24 * 3600
+LONGEST_CACHED = 30 * 24 * 3600
 
 
 class WordsField(serializers.ListField):
@@ -100,6 +101,7 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
     addresses = WordsField(source="allowed_addresses", read_only=True, child=serializers.CharField())
     budget = serializers.SerializerMethodField()
     limits = serializers.SerializerMethodField()
+    cacheSeconds = serializers.IntegerField(source="cache_seconds", read_only=True)
     metadata = serializers.DictField(child=serializers.CharField(), read_only=True)
     lastFour = serializers.CharField(source="last_four", read_only=True)
     createdBy = serializers.IntegerField(source="created_by_id", read_only=True, allow_null=True)
@@ -115,7 +117,7 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
         model = ApiKey
         fields = [
             "id", "name", "mode", "status", "masked", "lastFour", "scopes", "models", "features", "addresses",
-            "budget", "limits", "metadata", "createdBy", "replacedBy", "usage",
+            "budget", "limits", "cacheSeconds", "metadata", "createdBy", "replacedBy", "usage",
             "expiresAt", "revokedAt", "leakedAt", "lastUsedAt", "createdAt",
         ]  # fmt: skip
         read_only_fields = fields
@@ -179,6 +181,10 @@ class ChangedApiKeySerializer(StrictSerializer):
     )
     budget = BudgetSerializer(allow_null=True, help_text="What is spent and held in a period never exceeds it.")
     limits = LimitsSerializer(allow_null=True, help_text="What comes above them is refused with 429.")
+    cacheSeconds = serializers.IntegerField(
+        source="cache_seconds", min_value=0, max_value=LONGEST_CACHED,
+        help_text="For how long an answer is given again to the very same request; 0 for never.",
+    )  # fmt: skip
     metadata = NotesField(help_text="Notes of your own.")
     expiresAt = serializers.DateTimeField(source="expires_at", allow_null=True)
 

@@ -98,6 +98,7 @@ def test_a_new_key_is_remembered_by_its_digest_alone(customer: Customer, now: da
     assert stored == {
         "id": key.pk,
         "customer_id": customer.pk,
+        "cache_seconds": 0,
         "created_by_id": None,
         "name": "Mine",
         "mode": "live",

@@ -23,6 +23,7 @@ TERMS = {
     "addresses": ["192.0.2.7", "2001:db8::/32"],
     "budget": {"amount": "12.5", "period": "MONTH"},
     "limits": {"requestsPerMinute": 60, "tokensPerMinute": None},
+    "cacheSeconds": 3600,
     "metadata": {"team": "search", "note": ""},
 }
 SHOWN = {
@@ -32,6 +33,7 @@ SHOWN = {
     "addresses": ["192.0.2.7/32", "2001:db8::/32"],
     "budget": {"amount": "12.5", "period": "MONTH", "currency": "credits"},
     "limits": {"requestsPerMinute": 60, "tokensPerMinute": None, "concurrentCalls": None},
+    "cacheSeconds": 3600,
     "metadata": {"team": "search", "note": ""},
 }
 
@@ -83,6 +85,9 @@ def test_terms_are_kept_as_they_are_said(api: APIClient) -> None:
         ({"limits": {"requestsPerMinute": 0}}, [("body.limits.requestsPerMinute", "MIN_VALUE")]),
         ({"limits": {"concurrentCalls": 2**31}}, [("body.limits.concurrentCalls", "MAX_VALUE")]),
         ({"limits": []}, [("body.limits", "INVALID")]),
+        ({"cacheSeconds": -1}, [("body.cacheSeconds", "MIN_VALUE")]),
+        ({"cacheSeconds": 2_592_001}, [("body.cacheSeconds", "MAX_VALUE")]),
+        ({"cacheSeconds": "1h"}, [("body.cacheSeconds", "INVALID")]),
         ({"metadata": {"a": 1}}, [("body.metadata.a", "INVALID")]),
         ({"metadata": {str(number): "" for number in range(21)}}, [("body.metadata", "TOO_MANY")]),
         ({"metadata": {"": "x"}}, [("body.metadata", "TOO_MANY")]),
