@@ -127,7 +127,7 @@ class Trial:
             self._learn(mutant, by)
             if verdict in ("lives", "not tried"):
                 print(f"{verdict}: {mutant.module}:{mutant.line} {mutant.function}: {mutant.change}", flush=True)
-            if len(found) % 50 == 0:
+            if len(found) % 10 == 0:
                 known.write("results.json", known.read("results.json") | found)
         known.write("results.json", known.read("results.json") | found)
 
