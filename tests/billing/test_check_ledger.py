@@ -22,7 +22,7 @@ from credits.amounts import credits
 from credits.books import HoldRequest
 from credits.findings import Finding
 from credits.models import Account, Draw, Grant, Hold, LedgerEntry, Reversal
-from credits.reversals import reverse
+from credits.reversals import reverse, void_grant
 from tests import factories
 from tests.management.commands.flush import without_triggers
 from tests.racing import at_once, raised
@@ -368,6 +368,21 @@ def test_session_of_which_a_call_was_paid_and_another_runs_is_no_difference(book
         services.place_holds([request], now=books.now)
     services.settle_holds([(paid, credits(3))], actor="system", now=books.now)
     assert Hold.objects.get(pk=session).lent == credits(9)
+
+    assert found() == []
+
+
+@pytest.mark.django_db
+def test_refunds_of_what_had_lapsed_or_was_spent_are_no_difference(books: Books):
+    terms: dict[str, Any] = {"actor": "system", "now": books.now + HOUR}
+    waiting = factories.grant(books.account, "5", now=books.now, effective_at=books.now + 2 * HOUR, source="waiting")
+    factories.grant(books.account, "7", now=books.now, expires_at=books.now + HOUR, source="expired")
+    void_grant(grant=waiting, memo="Mistake.", **terms)
+    for source, amount in (("waiting", 5), ("expired", 7), (books.first.source, 100)):
+        asked = {"source": source, "key": f"re:{source}", "asked": credits(amount)}
+        reverse(account=books.account, kind="REFUND", as_of=books.now, **asked, **terms)
+    came_to = Reversal.objects.order_by("pk").values_list("taken", "lapsed", "owed")
+    assert list(came_to) == [(0, credits(5), 0), (0, credits(7), 0), (credits(48), 0, credits(52))]
 
     assert found() == []
 
