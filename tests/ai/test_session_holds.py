@@ -44,7 +44,7 @@ def test_run_goes_on_though_the_account_is_spent_by_others(prepaid: Prepaid, acc
 
 def test_call_that_fails_gives_its_part_back_to_the_hold(prepaid: Prepaid, simulator: RunningSimulator):
     budget = hold(prepaid, "5")
-    simulator.faults(status=500, times=1)
+    simulator.faults(status=500)  # however often it is tried
 
     failed = chat(prepaid, budget)
 
