@@ -28,6 +28,14 @@ def end_user_of(header: str, payload: Mapping[str, Any]) -> str:
     return _checked(named, "body.metadata.user_id") if named is not None else ""
 
 
+def untold(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``payload`` without Anthropic's ``metadata.user_id``. (``user`` is replaced where the call is written.)"""
+    metadata = payload.get("metadata")
+    if not isinstance(metadata, Mapping) or "user_id" not in metadata:
+        return payload
+    return {**payload, "metadata": {name: value for name, value in metadata.items() if name != "user_id"}}
+
+
 def _checked(value: Any, field: str) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_END_USER or not (value.isprintable() or not value):
         message = f"Name your user by a text of at most {LONGEST_END_USER} characters."

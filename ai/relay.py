@@ -32,6 +32,7 @@ from ai.http import (
     respond,
     while_client_stays,
 )
+from ai.labels import untold
 from ai.limits import held_back, last_fields
 from ai.protocols.base import Protocol, Translator, Wanted
 from ai.providers.base import Answer, Provider
@@ -274,7 +275,7 @@ def encoded(wanted: Wanted) -> memoryview:
     """
     try:
         later = held_back(wanted)
-        body = orjson.dumps({name: value for name, value in wanted.payload.items() if name not in later})
+        body = orjson.dumps({name: value for name, value in untold(wanted.payload).items() if name not in later})
     except TypeError as error:
         raise MalformedJson("The body is nested too deeply.") from error
     return memoryview(body)[:-1]

@@ -24,6 +24,19 @@ def test_user_and_metadata_of_a_call_are_kept_and_the_user_is_not_told(prepaid, 
     assert "ada@example.com" not in str(sent)
 
 
+def test_user_of_anthropics_clients_is_not_told_either(prepaid, simulator):
+    metadata = {"user_id": "ada@example.com", "run": "42"}
+    body = {"model": MODEL, "messages": QUESTION, "max_tokens": 50, "metadata": metadata}
+
+    assert prepaid.post("/v1/messages", body).status_code == 200
+
+    end_user, notes = kept()
+    assert (end_user, notes["run"]) == ("ada@example.com", "42")
+    sent = simulator.requests()[-1]["body"]
+    assert sent["metadata"] == {"run": "42"}
+    assert "ada@example.com" not in str(sent)
+
+
 @pytest.mark.parametrize(("path", "body"), [("/api/ai/chat", UI), ("/api/ai/image", {"prompt": "A green square"})])
 def test_header_names_the_end_user_on_every_path(prepaid, simulator, path, body):
     prepaid.post(path, body, X_End_User="ada")
