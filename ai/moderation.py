@@ -16,6 +16,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from ai.errors import ContentRefused, ModerationUnavailable
+from ai.http import invalid
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ MOST_PIECES = 32
 OVERLAP = 500
 #: Values that are no words for a model: names of parts, identifiers, addresses, and what is not text.
 NOT_WORDS = frozenset({
-    "call_id", "data", "detail", "encrypted_content", "file_data", "file_url", "format", "id", "image_url",
+    "call_id", "detail", "encrypted_content", "file_data", "file_url", "id", "image_url",
     "media_type", "model", "models", "provider", "role", "signature", "tool_call_id", "tool_use_id", "type", "url",
 })  # fmt: skip
 
@@ -118,10 +119,16 @@ async def look_at(payload: Mapping[str, Any]) -> None:
     Let ``payload`` pass, or not.
 
     :raises ContentRefused: if the moderator refuses it
+    :raises ValidationFailed: if it is asked in tokens, which nobody reads
     :raises ModerationUnavailable: if nobody could look, unless ``MODERATION_FAILS_OPEN``
     """
     if _current is None:
         return
+    for name in ("prompt", "input"):
+        if _has_tokens(payload.get(name)):
+            raise invalid(
+                f"body.{name}", "Send text: what is asked is looked at here, and tokens are not read.", "tokens"
+            )
     try:
         async with asyncio.timeout(settings.MODERATION_TIMEOUT):
             categories = await _current.refused_for(pieces_of(payload))
@@ -149,6 +156,20 @@ def _words(payload: Mapping[str, Any]) -> Iterator[str]:
             if node:
                 yield node
         elif isinstance(node, Mapping):
-            rest += reversed([value for name, value in node.items() if name not in NOT_WORDS])
+            rest += reversed([value for name, value in node.items() if _is_read(name, value, node)])
         elif isinstance(node, list):
             rest += reversed(node)
+
+
+def _is_read(name: str, value: Any, node: Mapping[str, Any]) -> bool:
+    """Whether there may be words in a value: data are some in a document of text, a format if it is a schema."""
+    if name == "data":
+        return node.get("type") == "text"
+    return isinstance(value, Mapping) if name == "format" else name not in NOT_WORDS
+
+
+def _has_tokens(asked: Any) -> bool:
+    """Whether a prompt, or one of several, is a list of numbers."""
+    if not isinstance(asked, list):
+        return False
+    return any(isinstance(each, int) or (isinstance(each, list) and _has_tokens(each)) for each in asked)

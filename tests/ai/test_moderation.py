@@ -124,6 +124,30 @@ def test_images_are_looked_at_too(moderated, simulator, account):
     assert balance(account) == (100, 0)
 
 
+DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": FORBIDDEN}}
+SCHEMA = {"format": {"type": "json_schema", "name": "s", "schema": {"description": FORBIDDEN}}}
+
+
+@pytest.mark.usefixtures("one_database")
+def test_every_format_is_looked_at(moderated, simulator, account):
+    asked = [
+        ("messages", {"messages": [{"role": "user", "content": [DOCUMENT]}]}, "content_refused"),
+        ("messages", {"messages": [{"role": "user", "content": "Go on."}], "system": FORBIDDEN}, "content_refused"),
+        ("responses", {"input": FORBIDDEN}, "content_refused"),
+        ("responses", {"input": "Go on.", "text": SCHEMA}, "content_refused"),
+        ("completions", {"prompt": ["Go on.", FORBIDDEN]}, "content_refused"),
+        ("completions", {"prompt": [[1, 2], [3]]}, "validation_error"),
+        ("completions", {"prompt": [1, 2, 3]}, "validation_error"),
+        ("images", {"prompt": FORBIDDEN}, "content_refused"),
+    ]
+    for path, body, code in asked:
+        answer = moderated.post(f"/v1/{path}", {"model": MODEL, **body})
+
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+    assert simulator.requests() == []
+    assert balance(account) == (100, 0)
+
+
 def test_nobody_is_looked_at_who_is_not_known(moderated, endpoint):
     moderated.headers["Authorization"] = "Bearer ppd_live_wrong"
 
