@@ -238,7 +238,7 @@ class Exchange:
         If it did not, all that will ever be known is whether the answer was whole, or has not begun.
         """
         if settlement.generation_id:
-            await settlement.ask_later(error_code)
+            await settlement.ask_later(error_code, most_units=delivered if is_whole else None)
             return None
         if is_whole:
             units = settlement.call.quantity if delivered is None else delivered

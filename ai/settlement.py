@@ -54,6 +54,7 @@ class Settlement:
         self._first_byte: float | None = None
         self._is_identified = False
         self._is_left = False
+        self._most_units: int | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,9 +106,13 @@ class Settlement:
         self.receipt = await self._conclude(report)
         return self.receipt
 
-    async def ask_later(self, error_code: str = "") -> None:
-        """Leave the call to the provider's record of it. ``error_code`` says what we know of its end."""
+    async def ask_later(self, error_code: str = "", *, most_units: int | None = None) -> None:
+        """
+        Leave the call to the provider's record of it. ``error_code`` says what we know of its end, ``most_units``
+        how many units were delivered, if that is known: the record tells no number.
+        """
         self._is_left = True
+        self._most_units = most_units
         known = self._report(Ending.UNKNOWN, None, 0, error_code)
         await asyncio.shield(in_background(self._identify_and_ask(known)))
 
@@ -149,7 +154,8 @@ class Settlement:
                 logger.warning("The provider has not told the end of hold %s: %s", self.call.hold_id, error.code)
                 continue
             if record is not None:
-                told = report_of(self.call, record, was_relayed=known.first_token_ms is not None)
+                was_relayed = known.first_token_ms is not None
+                told = report_of(self.call, record, was_relayed=was_relayed, most_units=self._most_units)
                 await self._conclude(
                     replace(
                         told,
@@ -184,15 +190,18 @@ class Settlement:
         return int((instant - self._began) * 1000)
 
 
-def report_of(call: Call, record: Generation, *, was_relayed: bool) -> Report:
+def report_of(call: Call, record: Generation, *, was_relayed: bool, most_units: int | None = None) -> Report:
     """
     How a call ended by the provider's own record.
 
     What was relayed is paid for. What never left us is not: the provider's cost is then ours. What
-    the provider gave up on, and asks nothing for, is paid by nobody.
+    the provider gave up on, and asks nothing for, is paid by nobody. The record does not tell how many
+    units there were: no more than ``most_units``, if that is known.
     """
     was_given_up = record.finish_reason == "error" and not record.usage.cost
     delivered = call.quantity if was_relayed and is_worth_paying(record.usage) and not was_given_up else 0
+    if most_units is not None:
+        delivered = min(delivered, most_units)
     if not delivered:
         ending = Ending.FAILED
     elif record.cancelled:

@@ -11,7 +11,11 @@ import pytest
 
 from ai.demand import TOKENS_OF_IMAGE, UNKNOWN_LENGTH, measure
 from ai.limits import last_fields
+from ai.protocols.completions import Completions
+from ai.protocols.embeddings import Embeddings
+from ai.protocols.messages import Messages
 from ai.protocols.openai import ChatCompletions
+from ai.protocols.responses import Responses
 from ai.relay import encoded
 from billing.admission import Offer, afford
 from billing.calls import Call
@@ -55,21 +59,40 @@ def some_size(rng, most):
     return max(1, min(most, int(10 ** rng.uniform(0, 7))))
 
 
-def some_body(rng):
-    messages = [{"role": "user", "content": some_content(rng)} for _ in range(rng.randint(1, 6))]
-    return {"model": rng.choice(MODELS), "messages": messages} | some_of(
+def some_messages(rng):
+    return [{"role": "user", "content": some_content(rng)} for _ in range(rng.randint(1, 6))]
+
+
+def some_prompts(rng):
+    """One prompt, or several, each answered for itself."""
+    return [some_text(rng) or "x" for _ in range(rng.randint(1, 5))] if rng.random() < 0.7 else some_text(rng) or "x"
+
+
+def some_request(rng):
+    """A wire format and a body in it."""
+    several = {"n": lambda: rng.choice((1, 2, 128))}
+    asked = {
+        ChatCompletions: ("messages", some_messages, ("max_tokens", "max_completion_tokens"), several),
+        Messages: ("messages", some_messages, ("max_tokens",), {"system": lambda: some_text(rng)}),
+        Responses: ("input", some_messages, ("max_output_tokens",), {"instructions": lambda: some_text(rng)}),
+        Completions: ("prompt", some_prompts, ("max_tokens",), several),
+        Embeddings: ("input", some_prompts, (), {"dimensions": lambda: 8}),
+    }
+    form = rng.choice(list(asked))
+    name, make, limits, more = asked[form]
+    body = {"model": rng.choice(MODELS), name: make(rng)} | some_of(
         rng,
         {
             "models": lambda: [rng.choice(MODELS) for _ in range(rng.randint(0, 3))],
-            "n": lambda: rng.choice((1, 2, 128)),
-            "max_tokens": lambda: some_size(rng, 10**6),
-            "max_completion_tokens": lambda: some_size(rng, 10**6),
             "tools": lambda: [TOOL] * rng.randint(0, 3),
             "stream": lambda: rng.random() < 0.5,
             "provider": lambda: {"max_price": {"prompt": "0.000001"}},
             "response_format": lambda: {"type": "json_object"},
+            **{limit: lambda: some_size(rng, 10**6) for limit in limits},
+            **more,
         },
     )
+    return form(), body
 
 
 def some_price(rng):
@@ -133,26 +156,37 @@ def price_at(pricing, name, *, prompt_tokens, at):
     return Fraction(price or 0)
 
 
+def prompts_in(body):
+    """The contents of each prompt that is answered for itself."""
+    if "messages" in body or (isinstance(body.get("input"), list) and isinstance(body["input"][0], dict)):
+        messages = body.get("messages") or body["input"]
+        return [[*(message["content"] for message in messages), body.get("system", ""), body.get("instructions", "")]]
+    given = body.get("prompt") or body["input"]
+    return [[given]] if isinstance(given, str) else [[each] for each in given]
+
+
+def length_of(content):
+    if isinstance(content, str):
+        return len(content.encode())
+    return sum(len(part.get("text", "").encode()) for part in content)
+
+
 def bill(rng, body, entry):
     """What a provider that honours its limits may bill for ``body``: anything up to them."""
-    text = sum(
-        len(content.encode())
-        if isinstance(content, str)
-        else sum(len(part.get("text", "").encode()) for part in content)
-        for content in (message["content"] for message in body["messages"])
-    )
-    images = sum(
-        isinstance(message["content"], list) and message["content"].count(IMAGE) for message in body["messages"]
-    )
-    most = text + 4 * len(body["messages"]) + images * TOKENS_OF_IMAGE + 100 * len(body.get("tools", []))
-    prompt_tokens = min(most, entry["context_length"])
+    prompts = prompts_in(body)
+    images = sum(isinstance(content, list) and content.count(IMAGE) for contents in prompts for content in contents)
+    around = 100 * len(body.get("tools", []))
+    read = [
+        sum(4 + length_of(content) for content in contents) + images * TOKENS_OF_IMAGE + around for contents in prompts
+    ]
+    prompt_tokens = sum(min(tokens, entry["context_length"]) for tokens in read)
     at = NOW + rng.random() * LIFETIME
     prices = {
         name: price_at(entry["pricing"], name, prompt_tokens=prompt_tokens, at=at)
         for name in ("prompt", "completion", "request", "image", "internal_reasoning", "input_cache_write")
     }
-    limit = next(body[name] for name in ("max_completion_tokens", "max_tokens") if name in body)
-    completion_tokens = limit * body.get("n", 1)
+    limits = [body[name] for name in ("max_completion_tokens", "max_tokens", "max_output_tokens") if name in body]
+    completion_tokens = sum(limits[:1]) * body.get("n", 1) * len(prompts)
     reasoned, written = rng.random() < 0.5, rng.random() < 0.5
     return (
         prompt_tokens * (max(prices["input_cache_write"], prices["prompt"]) if written else prices["prompt"])
@@ -178,9 +212,9 @@ def test_hold_is_never_less_than_what_is_billed():
 
 def admitted_and_billed(rng):
     """Ask for a call, and let a provider bill all that it may. Returns the decision; None if it was refused."""
-    body, table, terms = some_body(rng), {model: some_entry(rng) for model in MODELS}, some_terms(rng)
+    (form, body), table, terms = some_request(rng), {model: some_entry(rng) for model in MODELS}, some_terms(rng)
     available = some_size(rng, 10**7) * 10**6
-    wanted = ChatCompletions().read(body)
+    wanted = form.read(body)
     demand = measure(wanted, encoded(wanted))
     named = [body["model"], *body.get("models", [])]
     found = [

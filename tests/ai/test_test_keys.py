@@ -9,11 +9,15 @@ import pytest
 from accounts.models import ApiKey
 from ai import providers
 from ai.errors import ProviderBrokeOff, ProviderError, ProviderRefused, ProviderTimeout
+from ai.gateway import PROTOCOLS
 from ai.providers.simulated import Simulated
+from ai.providers.simulator.catalogue import MODELS
+from billing.listing import keep
 from billing.models import UsageRecord
 from credits.models import Account, Currency
 from tests import factories
 from tests.ai.prepaid import MODEL, QUESTION, balance, events_of, pending, text_of, until
+from tests.walls.doors import ASKED
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,6 +50,17 @@ def test_a_test_key_calls_the_simulator_and_pays_with_test_credits(testing, simu
     assert (balance(account), balance(tests_account)) == ((100, 0), (50 - 1 - 1 - 1 - 5, 0))
     assert simulator.books() == []
     assert {(record.provider, record.api_key.mode) for record in UsageRecord.objects.all()} == {("simulator", "test")}
+
+
+@pytest.mark.usefixtures("one_database")
+def test_a_test_key_calls_the_simulator_in_every_format(testing, simulator, account, now):
+    keep(MODELS, now=now)
+    answers = {path: testing.post(f"/v1/{path}", body(None)).status_code for path, body in ASKED.items()}
+
+    assert answers == dict.fromkeys(PROTOCOLS, 200)
+    until(lambda: not pending())
+    assert simulator.books() == []
+    assert {record.provider for record in UsageRecord.objects.all()} == {"simulator"}
 
 
 def test_a_live_key_does_not_call_the_simulator_inside(prepaid, simulator, account, tests_account):

@@ -33,11 +33,11 @@ class Embeddings(Answering):
         return []
 
     def produce_all(self) -> None:
-        self.booking.vectors = 0 if self.faults.empty else len(self.asked)
+        self.booking.vectors = len(self._answered)
 
     def whole(self) -> dict[str, Any]:
         usage = self.usage()
-        vectors = [] if self.faults.empty else [self._vector(each["content"]) for each in self.asked]
+        vectors = [self._vector(each["content"]) for each in self._answered]
         data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
         told = {"id": self.booking.id, "object": "list", "model": self.booking.model, "data": data}
         return told if usage is None else {**told, "usage": usage}
@@ -50,6 +50,11 @@ class Embeddings(Answering):
 
     def failed(self) -> dict[str, Any]:
         return {"error": self.error()}
+
+    @property
+    def _answered(self) -> list[Any]:
+        """The texts that get a vector."""
+        return [] if self.faults.empty else self.asked[: self.faults.chunks]
 
     def _vector(self, text: str) -> list[float] | str:
         digest = hashlib.sha256(text.encode()).digest()

@@ -26,7 +26,7 @@ class Faults:
     """What to do. None or empty: as a good provider does."""
 
     chunks: int | None = None
-    """Words of the answer, which are its chunks and its completion tokens."""
+    """Words of the answer, which are its chunks and its completion tokens; or the texts that get a vector."""
     interval_ms: int | None = None
     """Milliseconds after each chunk."""
     images: int | None = None

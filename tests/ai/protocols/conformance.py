@@ -143,7 +143,10 @@ class ProtocolConformance:
         assert not UsageRecord.objects.exists()
         assert not Hold.objects.exists()
 
-    def test_failures_of_the_provider_have_the_formats_shape_and_cost_nothing(self, prepaid, simulator, account):
+    def test_failures_of_the_provider_have_the_formats_shape_and_cost_nothing(
+        self, prepaid, simulator, account, settings
+    ):
+        settings.PROVIDER_RETRY_SECONDS = 0  # each failure is the call's last
         expected = [
             ({"status": 400, "message": "No."}, 400, "provider_refused"),
             ({"status": 402}, 503, "provider_unfunded"),

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from openai import OpenAI
 
+from ai.protocols.responses import ResponsesScanner
 from billing.catalogue import Feature
 from billing.models import Price, UsageRecord
 from credits.amounts import UNIT
@@ -73,6 +74,14 @@ class TestEmbeddings(ProtocolConformance):
         held = [self.ask(prepaid, input=each).headers["X-Credits-Held"] for each in (texts, texts[:1])]
 
         assert float(held[0]) == pytest.approx(3 * float(held[1]), rel=0.01)
+
+    def test_text_that_gets_no_vector_is_not_charged(self, prepaid, simulator):
+        Price.objects.create(feature=self.feature, amount=UNIT)
+        self.faults(simulator, chunks=2)
+
+        self.ask(prepaid, input=["One", "two", "three"])
+
+        assert (usage().quantity, usage().charged) == (2, 2 * UNIT)
 
     def test_answer_without_vectors_is_free(self, prepaid, simulator):
         simulator.faults(path=self.simulated, empty=1)
@@ -140,3 +149,31 @@ class TestResponses(StreamConformance):
 
         assert whole.output_text == text == final.output_text
         assert final.usage.output_tokens == whole.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "failure"),
+    [
+        ("completed", None, None),
+        ("incomplete", None, None),
+        ("failed", None, {"error_type": "server", "message": "failed"}),
+        ("failed", {"code": "x"}, {"error_type": "server", "code": "x"}),
+    ],
+)
+def test_response_that_has_ended_is_the_end_with_usage_or_without(status, error, failure):
+    response = {"status": status, "error": error, "error_type": "server", "usage": None}
+    scanner = ResponsesScanner()
+    scanner.feed(b'data: {"type":"response.created","response":{"status":"in_progress","error":null,"usage":null}}\n\n')
+    before = scanner.has_ended
+    scanner.feed(f"data: {json.dumps({'type': f'response.{status}', 'response': response})}\n\n".encode())
+
+    assert (before, scanner.is_done, scanner.usage, scanner.error) == (False, True, None, failure)
+
+
+@pytest.mark.parametrize("told", [{"code": "server_error", "message": "x"}, {"error": {"code": 502}}])
+def test_event_that_is_an_error_is_one(told):
+    scanner = ResponsesScanner()
+    scanner.feed(f"data: {json.dumps({'type': 'error', **told})}\n\n".encode())
+
+    assert scanner.error is not None
+    assert scanner.usage is None
