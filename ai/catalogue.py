@@ -1,8 +1,13 @@
-"""The models that clients can choose from: the provider's own list, kept for a minute."""
+"""
+The models that clients can choose from: the catalogue of the database, with what they cost here.
+
+The provider is asked only while there is none yet: the worker refreshes it.
+"""
 
 import time
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,28 +22,41 @@ from ai.http import invalid
 from ai.threads import in_database, in_thread
 from billing import permits
 from billing.batch import TEST_PROVIDER
+from billing.listing import keep, listed_models
+from billing.prices import PriceList
+from billing.services import prices_in_force
+from billing.shelf.filters import ALL, BadFilter, Filters, read
+from billing.shelf.tags import tags
 
 LIST_LIFETIME_SECONDS = 60
-MODALITIES = {"all", "audio", "embeddings", "image", "text", "video"}
 CAPABILITIES = {"image", "text"}
 _kept: dict[str, tuple[float, list[dict[str, Any]]]] = {}
 
 
 async def models(request: Request) -> Response:
-    """OpenAI's and OpenRouter's list: the provider's entries, each with the keys that OpenAI's clients read."""
+    """OpenAI's and OpenRouter's list: the provider's entries, with the keys of OpenAI's clients and our prices."""
     caller = await _caller(request)
-    modality = _chosen(request, "output_modalities", MODALITIES)
-    listed = allowed_to(caller, await _list(caller, modality))
+    try:
+        filters = read(request.query_params)
+    except BadFilter as error:
+        raise invalid(f"query.{error.name}", str(error), "INVALID") from error
+    page, total = filters.apply(allowed_to(caller, await _list(caller)))
+    prices: PriceList = await in_database(prices_in_force, timezone.now(), [caller.customer.pk])
     data = [
         {
             **model,
             "object": "model",
             "created": model.get("created") or 0,
             "owned_by": str(model.get("id", "")).partition("/")[0],
+            "prices": tags(model, prices, customer_id=caller.customer.pk),
         }
-        for model in listed
+        for model in page
     ]
-    return _answer(request, {"object": "list", "data": data})
+    body = {"object": "list", "data": data, "total_count": total}
+    if filters.limit is not None and filters.offset + filters.limit < total:
+        following = request.url.include_query_params(offset=filters.offset + filters.limit)
+        body["links"] = {"next": f"{following.path}?{following.query}"}
+    return _answer(request, body)
 
 
 async def openrouter_models(request: Request) -> Response:
@@ -48,7 +66,8 @@ async def openrouter_models(request: Request) -> Response:
     if unknown is not None:
         raise invalid("query", f'Unrecognized key: "{unknown[:100]}"', "UNRECOGNIZED_KEYS")
     capability = _chosen(request, "capability", CAPABILITIES)
-    listed = allowed_to(caller, await _list(caller, capability))
+    filters = Filters(outputs=frozenset({capability} - {""}))
+    listed, _ = filters.apply(allowed_to(caller, await _list(caller)))
     options = [{"id": model["id"], "label": model.get("name") or model["id"]} for model in listed if model.get("id")]
     return _answer(request, {"models": options})
 
@@ -70,23 +89,38 @@ async def _caller(request: Request) -> Principal:
     return await in_database(resolve, await authenticate(request.scope), now=timezone.now())
 
 
-async def _list(caller: Principal, output_modalities: str) -> list[dict[str, Any]]:
-    if caller.mode == ApiKey.Mode.TEST:
-        return providers.of_call(TEST_PROVIDER).models(output_modalities=output_modalities)
-    kept = _kept.get(output_modalities)
+async def _list(caller: Principal) -> list[dict[str, Any]]:
+    """All models: the simulator's for a test key, else the catalogue, which is read once a minute."""
+    name = TEST_PROVIDER if caller.mode == ApiKey.Mode.TEST else providers.current().name
+    kept = _kept.get(name)
     if kept is None or kept[0] < time.monotonic():
-        filters = {"output_modalities": output_modalities} if output_modalities else {}
-        listed = await in_thread(providers.current().models, **filters)
-        kept = _kept[output_modalities] = (time.monotonic() + LIST_LIFETIME_SECONDS, listed)
+        if name == TEST_PROVIDER:
+            listed = providers.of_call(name).models(output_modalities=ALL)
+        else:
+            listed = await in_database(listed_models) or await _first_list()
+        kept = _kept[name] = (time.monotonic() + LIST_LIFETIME_SECONDS, listed)
     return kept[1]
 
 
+async def _first_list() -> list[dict[str, Any]]:
+    """
+    Read the provider's list and keep it, as a worker would have.
+
+    :raises ProviderError: if it cannot be read
+    """
+    listed: list[dict[str, Any]] = await in_thread(providers.current().models, output_modalities=ALL)
+    if listed:
+        await in_database(keep, listed, now=timezone.now())
+    return await in_database(listed_models)
+
+
 def allowed_to(caller: Principal, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Keep the models that the caller's key is for."""
-    patterns = caller.api_key.allowed_models if caller.api_key is not None else ""
-    if not patterns:
-        return listed
-    return [model for model in listed if permits.model_is_allowed(patterns, str(model.get("id", "")))]
+    """Keep the models that the installation, the caller's customer and their key are all for."""
+    key = caller.api_key.allowed_models if caller.api_key is not None else ""
+    for patterns in (" ".join(settings.ALLOWED_MODELS), caller.customer.allowed_models, key):
+        if patterns:
+            listed = [model for model in listed if permits.model_is_allowed(patterns, str(model.get("id", "")))]
+    return listed
 
 
 def _answer(request: Request, body: dict[str, Any]) -> Response:

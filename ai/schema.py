@@ -9,6 +9,8 @@ the named fields goes to the provider as it is, so request bodies stay open.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from billing.shelf.filters import DOLLARS, FARTHEST, LONGEST_CONTEXT, MODALITIES, MOST_AT_ONCE, SORTS
+
 Schema = dict[str, Any]
 
 OPENAI_ERROR = "OpenAIError"
@@ -294,9 +296,18 @@ COMPONENTS: Schema = {
     "ModelList": _object(
         {
             "object": {"const": "list"},
-            "data": {"type": "array", "items": _object({"id": TEXT, "name": TEXT}, required=("id",), is_open=True)},
+            "data": {
+                "type": "array",
+                "items": _object(
+                    {"id": TEXT, "name": TEXT, "prices": {"type": "array", "items": {"type": "object"}}},
+                    required=("id", "prices"),
+                    is_open=True,
+                ),
+            },
+            "total_count": {"type": "integer"},
+            "links": _object({"next": TEXT}),
         },
-        required=("data",),
+        required=("data", "total_count"),
     ),
     "UIMessage": _object(
         {
@@ -449,6 +460,26 @@ JSON, EVENTS = "application/json", "text/event-stream"
 #: OpenAPI 3.1 has no words for what comes one event after another.
 STREAM: Schema = {"description": "Server-sent events."}
 
+PRICE: Schema = {"type": "string", "pattern": f"^{DOLLARS}$".replace(r"\d", "[0-9]")}
+_MODALITY = "|".join(sorted(MODALITIES))
+OUTPUTS: Schema = {"type": "string", "pattern": f"^(all|{_MODALITY})(,(all|{_MODALITY}))*$"}
+INPUTS: Schema = {"type": "string", "pattern": f"^({_MODALITY})(,({_MODALITY}))*$"}
+WORDS: Schema = {"type": "string", "pattern": "^[^,]+(,[^,]+)*$"}
+MODEL_FILTERS: tuple[tuple[str, str, Schema], ...] = (
+    ("output_modalities", "What models put out, with commas, or `all`; text alone where it is left out.", OUTPUTS),
+    ("input_modalities", "What they must take, with commas between them.", INPUTS),
+    ("supported_parameters", "Parameters that they must take, with commas between them.", WORDS),
+    ("model_authors", "Who made them, with commas between them.", WORDS),
+    ("q", "A part of the id or the name.", TEXT),
+    ("context", "How many tokens a model must be able to read at the least.", {**COUNT, "maximum": LONGEST_CONTEXT}),
+    ("min_price", "The least that a million tokens of a prompt cost at the provider, in US dollars.", PRICE),
+    ("max_price", "The most that they cost there.", PRICE),
+    ("sort", "How they are sorted; as the provider lists them where it is left out.",
+     {"type": "string", "enum": list(SORTS)}),
+    ("offset", "How many to pass over.", {**COUNT, "maximum": FARTHEST}),
+    ("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE}),
+)  # fmt: skip
+
 HOLD_ID: Schema = {
     "name": "X-Hold-Id",
     "in": "header",
@@ -589,17 +620,28 @@ ROUTES = [
         aliases=("/api/v1/models",),
         id="listModels",
         summary="Models, as OpenAI has them",
-        description="The models that can be called, with the provider's own description of each.",
+        description=(
+            "The models that can be called, with the provider's own description of each, and in `prices` what it "
+            "costs the caller."
+        ),
         parameters=[
-            {
-                "name": "output_modalities",
-                "in": "query",
-                "description": "Models that give this; text models where it is left out.",
-                "schema": {"type": "string", "enum": ["all", "audio", "embeddings", "image", "text", "video"]},
-            }
+            {"name": name, "in": "query", "description": description, "schema": schema}
+            for name, description, schema in MODEL_FILTERS
         ],
         answers={JSON: _ref("ModelList")},
-        answer_example={"object": "list", "data": [{"id": "openai/gpt-4o-mini", "name": "OpenAI: GPT-4o-mini"}]},
+        answer_example={
+            "object": "list",
+            "total_count": 1,
+            "data": [
+                {
+                    "id": "openai/gpt-4o-mini",
+                    "name": "OpenAI: GPT-4o-mini",
+                    "prices": [
+                        {"feature": "ai_text_chat", "currency": "credits", "type": "FIXED", "amount": "1"},
+                    ],
+                }
+            ],
+        },
         error=OPENAI_ERROR,
         failures=(400, 401, 403, 404, 429, 502, 503, 504),
     ),

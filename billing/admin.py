@@ -38,13 +38,14 @@ from billing.plans import console as plans
 from billing.prices import EVERYBODY
 from billing.publishing.console import publish_price
 from billing.publishing.words import terms_in_words
+from billing.shelf import admin as shelf
 from billing.statements.console import explain_account
 from credits.admin.accounts import AccountAdmin
 from credits.admin.columns import entries_table
 from credits.console import amount_column, currency_name
 from credits.models import Account, Hold
 
-__all__ = ["plans"]
+__all__ = ["plans", "shelf"]
 
 STATUS_COLOURS = {"COMPLETED": "good", "CANCELLED": "warning", "FAILED": "bad", "UNKNOWN": "bad"}
 

@@ -15,7 +15,9 @@ from django.utils import timezone
 
 from accounts.console import counted, rows_url
 from accounts.models import ApiKey, AuditEntry, Customer, Invitation, SignUpInvitation, User
-from billing.models import Plan, Price, UsageRecord
+from billing.models import ListedModel, Plan, Price, UsageRecord
+from config.jobs import JOBS
+from config.models import Job
 from credits.console import in_words, name_of
 from credits.models import Account, Currency, Grant, Hold, LedgerEntry
 from webhooks.models import InboundEvent
@@ -32,9 +34,15 @@ SIDEBAR: tuple[tuple[str, tuple[tuple[type[Model], str, str], ...]], ...] = (
         (Account, "Accounts", "account_balance_wallet"), (Grant, "Grants", "redeem"),
         (Hold, "Holds", "hourglass_top"), (LedgerEntry, "Ledger entries", "receipt_long"),
     )),
-    ("Usage", ((UsageRecord, "Usage records", "bolt"), (Price, "Prices", "sell"), (Plan, "Plans", "loyalty"))),
-    ("Outside", ((InboundEvent, "Webhook events", "webhook"),)),
+    ("Usage", (
+        (UsageRecord, "Usage records", "bolt"), (Price, "Prices", "sell"), (Plan, "Plans", "loyalty"),
+        (ListedModel, "Models", "smart_toy"),
+    )),
+    ("Outside", ((InboundEvent, "Webhook events", "webhook"), (Job, "Jobs", "schedule"))),
 )  # fmt: skip
+
+#: One that failed once or twice is tried again before long.
+FAILURES_TO_LOOK_AT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         (LedgerEntry, lambda: used(now)),
         (Hold, lambda: [overdue_holds(now)]),
         (InboundEvent, lambda: [failed_events()]),
+        (Job, lambda: [neglected_jobs(now)]),
     )
     figures = [figure for model, read in sources if may_view(request, model) for figure in read()]
     return {**context, "title": "Overview", "figures": figures}
@@ -169,3 +178,13 @@ def failed_events() -> Figure:
     return Figure(
         "Failed webhooks", f"{count:,}", note, rows_url(InboundEvent, status__exact="FAILED"), alarm=count > 0
     )
+
+
+def neglected_jobs(now: datetime) -> Figure:
+    """Jobs that fail again and again, or that no worker begins."""
+    jobs = list(Job.objects.filter(name__in=JOBS))
+    count = sum(job.failures >= FAILURES_TO_LOOK_AT or job.is_late(now) for job in jobs)
+    note = "they fail, or wait for a worker" if count else "all are done in time"
+    if not jobs:
+        count, note = len(JOBS), "no worker has run: manage.py worker"
+    return Figure("Jobs neglected", f"{count:,}", note, rows_url(Job), alarm=count > 0)

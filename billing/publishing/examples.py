@@ -29,7 +29,8 @@ class Example:
 CHAT = Example("a chat of 1,000 tokens in and 1,000 out", 1000, 1000)
 #: A picture of 1024 × 1024 pixels is 1,290 tokens at the provider that sells most of them.
 IMAGE = Example("an image of 1,290 tokens from a prompt of 100", 100, 1290, makes="image")
-EXAMPLES = {Feature.AI_IMAGE_GENERATION.value: IMAGE}
+EMBEDDING = Example("an embedding of 1,000 tokens", 1000, 0, makes="embeddings")
+EXAMPLES = {Feature.AI_IMAGE_GENERATION.value: IMAGE, Feature.AI_EMBEDDING.value: EMBEDDING}
 
 
 def example_of(feature: str) -> Example:

@@ -3,7 +3,8 @@ import socket
 import threading
 import time
 import warnings
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from django.utils import timezone
 from ai.providers.simulator import create_app
 from config import demo
 from config.protocol import HttpProtocol
+from config.worker import Worker
 
 HOST = "127.0.0.1"
 SIMULATOR_START_SECONDS = 10
+WORKER_END_SECONDS = 5
 
 WELCOME = """
 Prepaid is ready at {url}   (Ctrl-C stops it)
@@ -59,7 +62,7 @@ class Command(BaseCommand):
             server.welcome = WELCOME.format(
                 **vars(prepared), model=settings.DEFAULT_CHAT_MODEL, provider=provider, path=relative(path)
             )
-            with suppress(KeyboardInterrupt):
+            with suppress(KeyboardInterrupt), working():
                 server.run(sockets=[listener])
             self.stdout.write("Stopped.")
 
@@ -69,6 +72,19 @@ class Command(BaseCommand):
             call_command("refresh_catalogue", stdout=StringIO())
         except CommandError as error:
             self.stderr.write(str(error))
+
+
+@contextmanager
+def working() -> Iterator[None]:
+    """Have a worker do its jobs in a thread while the block runs: here one process is all there is."""
+    stop = threading.Event()
+    thread = threading.Thread(target=Worker(stop).run, name="worker", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(WORKER_END_SECONDS)
 
 
 class Server(uvicorn.Server):
