@@ -4,13 +4,14 @@ import base64
 from typing import Any, ClassVar
 
 import pytest
+import requests
 from openai import OpenAI
 
 from billing.catalogue import Feature
 from billing.models import UsageRecord
 from credits.amounts import UNIT
-from tests.ai.prepaid import assert_charged_as_booked, usage
-from tests.ai.protocols.conformance import StreamConformance
+from tests.ai.prepaid import Prepaid, assert_charged_as_booked, usage
+from tests.ai.protocols.conformance import StreamConformance, unchanging
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -50,24 +51,38 @@ class TestImages(StreamConformance):
         assert simulator.requests()[-1]["body"] == self.body(provider={"only": ["openai"]})
 
 
-class TestImageGenerations(TestImages):
-    """Where OpenAI's clients look for them."""
+# Where OpenAI's clients look for them
 
-    path = "images/generations"
 
-    @pytest.mark.parametrize("wrong", [{"response_format": "url"}, {"n": 11}, {"n": 0}, {"stream": "yes"}])
-    def test_what_cannot_be_had_is_refused_by_name(self, prepaid, wrong):
-        answer = self.ask(prepaid, **wrong)
+def ask(prepaid: Prepaid, path: str, **more: Any) -> requests.Response:
+    return prepaid.post(path, TestImages().body(**more))
+
+
+@pytest.mark.usefixtures("one_database")
+def test_both_paths_are_one(prepaid, simulator):
+    for stream in (False, True):
+        here, there = (ask(prepaid, f"/v1/{path}", stream=stream) for path in ("images", "images/generations"))
+
+        assert (here.status_code, here.headers.keys()) == (there.status_code, there.headers.keys())
+        assert unchanging(here.content) == unchanging(there.content)
+    assert_charged_as_booked(simulator)
+
+
+@pytest.mark.usefixtures("one_database")
+def test_what_cannot_be_had_is_refused_by_name(prepaid):
+    for wrong in [{"response_format": "url"}, {"n": 11}, {"n": 0}, {"stream": "yes"}]:
+        answer = ask(prepaid, "/v1/images/generations", **wrong)
 
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, *wrong)
 
-    def test_openais_client_gets_images_whole_and_in_parts(self, prepaid):
-        with OpenAI(base_url=f"{prepaid.url}/v1", api_key=prepaid.headers["Authorization"][7:]) as client:
-            whole = client.images.generate(**self.body(n=2))
-            events = list(client.images.generate(**self.body(stream=True, partial_images=2)))
 
-        assert [base64.b64decode(image.b64_json)[:8] for image in whole.data] == [PNG] * 2
-        assert [event.type for event in events] == ["image_generation.partial_image"] * 2 + [
-            "image_generation.completed"
-        ]
-        assert base64.b64decode(events[-1].b64_json).startswith(PNG)
+@pytest.mark.usefixtures("one_database")
+def test_openais_client_gets_images_whole_and_in_parts(prepaid):
+    body = TestImages().body
+    with OpenAI(base_url=f"{prepaid.url}/v1", api_key=prepaid.headers["Authorization"][7:]) as client:
+        whole = client.images.generate(**body(n=2))
+        events = list(client.images.generate(**body(stream=True, partial_images=2)))
+
+    assert [base64.b64decode(image.b64_json)[:8] for image in whole.data] == [PNG] * 2
+    assert [event.type for event in events] == ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
+    assert base64.b64decode(events[-1].b64_json).startswith(PNG)
