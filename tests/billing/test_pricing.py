@@ -155,6 +155,13 @@ def test_call_costs_its_prompt_its_images_and_each_of_its_answers(demand, units)
     assert cost(demand, RATES_OF_MODEL, 10) == units + 50 * demand.choices * demand.calls
 
 
+@pytest.mark.parametrize(("tokens", "prompts", "read"), [(2500, 1, 1000), (2500, 2, 2000), (2500, 3, 2500)])
+def test_each_prompt_of_a_call_may_fill_the_context(tokens, prompts, read):
+    demand = Demand(prompt_tokens=tokens, prompts=prompts, completion_tokens=0)
+
+    assert cost(demand, RATES_OF_MODEL, 0) == 3 * read + 7
+
+
 @pytest.mark.parametrize("left", [0, -1])
 def test_budget_that_is_spent_before_the_first_token_has_room_for_none_even_if_they_are_free(left):
     free = replace(RATES_OF_MODEL, output=0)
