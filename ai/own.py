@@ -52,7 +52,7 @@ async def credits(request: Request) -> Response:
 async def generation(request: Request) -> Response:
     """What became of one of the customer's calls."""
     id_ = request.query_params.get("id", "")
-    if not 0 < len(id_) <= LONGEST_ID or not id_.isprintable():
+    if not 0 < len(id_) <= LONGEST_ID or not (id_.isascii() and id_.isprintable()):
         raise invalid("query.id", "Name a generation, as X-Generation-Id told it.", "INVALID")
     return await _answer(request, lambda caller, now: _generation(caller, id_), needs=Capability.READ)
 

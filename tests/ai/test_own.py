@@ -45,9 +45,9 @@ def test_generation_of_another_is_that_of_nobody(prepaid, account):
 
     found = [prepaid.get("/v1/generation", params={"id": id_}) for id_ in ("gen-own", "gen-theirs", "gen-nobodys")]
     in_test = test.get("/v1/generation", params={"id": own.generation_id})
-    unnamed = prepaid.get("/v1/generation")
+    unnamed, unnameable = prepaid.get("/v1/generation"), prepaid.get("/v1/generation", params={"id": "gén"})
 
-    assert [answer.status_code for answer in (*found, in_test, unnamed)] == [200, 404, 404, 404, 400]
+    assert [answer.status_code for answer in (*found, in_test, unnamed, unnameable)] == [200, 404, 404, 404, 400, 400]
     assert found[1].json() == found[2].json() == in_test.json()
     assert unnamed.json()["error"]["param"] == "query.id"
     assert test.get("/v1/credits").json()["data"] == {"total_credits": 0, "total_usage": 0, "currency": "test"}
