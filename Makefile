@@ -8,6 +8,7 @@ RUN := .venv/.installed
 DEV := .venv/.installed-dev
 BROWSER := .venv/.installed-browser
 NODE := tests/clients/node_modules/.installed
+CLIENTS := build/clients/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 POSTGRESQL := $(BIN)/python -m tests.postgres --
 VOLATILE := $(BIN)/python -m tests.postgres --volatile --
@@ -75,7 +76,7 @@ test-sqlite: $(DEV)
 test-postgresql: $(DEV)
 	$(VOLATILE) $(PYTEST)
 
-test-clients: $(BROWSER) $(NODE)
+test-clients: $(BROWSER) $(NODE) $(CLIENTS)
 	$(VOLATILE) $(BIN)/pytest -m clients tests/clients
 
 prove: $(DEV)
@@ -135,6 +136,7 @@ lock: $(DEV)
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url tests/clients/requirements.in -o tests/clients/requirements.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url tests/clients/python/requirements.in -o tests/clients/python/requirements.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url benchmarks/requirements.in -o benchmarks/requirements.txt
 
 # What is installed, stamped: the second time costs nothing.
@@ -159,6 +161,12 @@ $(BROWSER): tests/clients/requirements.txt $(DEV)
 $(NODE): tests/clients/package-lock.json tests/clients/.npmrc
 	@command -v npm > /dev/null || { echo "make test-clients installs OpenAI's and Vercel's clients with npm, and there is none."; exit 1; }
 	cd tests/clients && npm ci --loglevel error
+	@touch $@
+
+# Apart from the product: what these need, it does not.
+$(CLIENTS): tests/clients/python/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv build/clients
+	build/clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 build/%: benchmarks/%.c

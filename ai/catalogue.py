@@ -52,7 +52,8 @@ async def models(request: Request) -> Response:
         }
         for model in page
     ]
-    body = {"object": "list", "data": data, "total_count": total}
+    # OpenRouter's own client refuses a list that does not say where the next part is, or that there is none.
+    body = {"object": "list", "data": data, "total_count": total, "links": {"next": None}}
     if filters.limit is not None and filters.offset + filters.limit < total:
         following = request.url.include_query_params(offset=filters.offset + filters.limit)
         body["links"] = {"next": f"{following.path}?{following.query}"}

@@ -305,9 +305,9 @@ COMPONENTS: Schema = {
                 ),
             },
             "total_count": {"type": "integer"},
-            "links": _object({"next": TEXT}),
+            "links": _object({"next": {"type": ["string", "null"]}}, required=("next",)),
         },
-        required=("data", "total_count"),
+        required=("data", "total_count", "links"),
     ),
     "UIMessage": _object(
         {
@@ -680,7 +680,7 @@ ROUTES = [
                 "name": "id",
                 "in": "query",
                 "required": True,
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
             }
         ],
         answers={JSON: _ref("OwnGeneration")},

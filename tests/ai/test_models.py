@@ -113,7 +113,7 @@ def test_long_list_comes_in_parts(prepaid, now):
 
     assert [model["id"] for part in (first, second, third) for model in part["data"]] == list(BY_ID)
     assert [part["total_count"] for part in (first, second, third)] == [len(MODELS)] * 3
-    assert "links" not in third
+    assert third["links"] == {"next": None}
 
 
 def ids(**query):
@@ -209,6 +209,13 @@ def test_list_is_for_callers_that_we_know(prepaid, simulator, path):
     answer = prepaid.get(path)
 
     assert (answer.status_code, simulator.requests()) == (401, [])
+
+
+def test_list_says_that_it_is_whole(prepaid):
+    """OpenRouter's own client refuses one that does not."""
+    body = prepaid.get("/api/v1/models").json()
+
+    assert (body["total_count"], body["links"]) == (len(body["data"]), {"next": None})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 // What a program with Vercel's AI SDK and OpenRouter's provider for it does: the argument names it. Prints what it got.
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import { createOpenRouter } from "@openrouter/ai-sdk-provider"
 import { generateText, streamText } from "ai"
 
@@ -9,14 +10,17 @@ globalThis.fetch = (...request) => {
   return fetch(...request)
 }
 
-const { BASE_URL, API_KEY, MODEL } = process.env
-const prepaid = createOpenRouter({ baseURL: BASE_URL, apiKey: API_KEY })
+const { BASE_URL, API_KEY, MODEL, PROVIDER } = process.env
+const prepaid =
+  PROVIDER === "openrouter"
+    ? createOpenRouter({ baseURL: BASE_URL, apiKey: API_KEY })
+    : createOpenAICompatible({ name: "prepaid", baseURL: BASE_URL, apiKey: API_KEY, includeUsage: true })
 const question = { model: prepaid(MODEL), prompt: "What is a ledger?" }
 
 const programs = {
   async generate() {
     const { text, usage, finishReason, providerMetadata } = await generateText(question)
-    return { text, usage, finishReason, cost: providerMetadata.openrouter.usage.cost }
+    return { text, usage, finishReason, cost: providerMetadata.openrouter?.usage.cost }
   },
 
   async stream() {
@@ -25,7 +29,7 @@ const programs = {
     let text = ""
     for await (const delta of stream.textStream) text += delta
     if (error) throw error
-    return { text, usage: await stream.usage, cost: (await stream.providerMetadata).openrouter.usage.cost }
+    return { text, usage: await stream.usage, cost: (await stream.providerMetadata).openrouter?.usage.cost }
   },
 
   async leaveEarly() {

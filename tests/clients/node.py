@@ -1,8 +1,8 @@
 """
 The clients that run on Node.js: pinned here, installed by ``make test-clients``.
 
-There are two generations, the oldest that is promised to work and the newest that is known.
-The same script runs with either: it is read from standard input, so that its imports are
+There are three generations, the oldest that is promised to work, the newest that is known, and one between.
+The same script runs with each: it is read from standard input, so that its imports are
 those of the generation's directory.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 INSTALLED = HERE / "node_modules" / ".bin"
-GENERATIONS = ["oldest", "newest"]
+GENERATIONS = ["oldest", "middle", "newest"]
 OLDEST_NODE = 22
 PATIENCE_SECONDS = 120
 

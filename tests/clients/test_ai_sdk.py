@@ -1,4 +1,4 @@
-"""Vercel's AI SDK with OpenRouter's own provider for it, told no more than a base URL and a key."""
+"""Vercel's AI SDK with OpenRouter's provider for it and with that for any such server, told a base URL and a key."""
 
 import json
 from decimal import Decimal
@@ -13,24 +13,31 @@ pytestmark = pytest.mark.clients
 ANSWER = "You asked: “What is a ledger?” This is the simulated model"
 
 
+@pytest.fixture(params=["openrouter", "openai-compatible"])
+def provider(request):
+    return request.param
+
+
 @pytest.fixture
-def ai_sdk(clients, prepaid_url, api_key):
+def ai_sdk(clients, provider, prepaid_url, api_key):
     """Runs a program of ``ai-sdk.mjs``."""
 
     def run(program, *, model=MODEL, key=api_key):
-        return clients.run("ai-sdk.mjs", program, BASE_URL=f"{prepaid_url}/api/v1", API_KEY=key, MODEL=model)
+        told = {"BASE_URL": f"{prepaid_url}/api/v1", "API_KEY": key, "MODEL": model, "PROVIDER": provider}
+        return clients.run("ai-sdk.mjs", program, **told)
 
     return run
 
 
 @pytest.mark.parametrize("program", ["generate", "stream"])
-def test_answer_is_paid_for(ai_sdk, simulator, account, program):
+def test_answer_is_paid_for(ai_sdk, provider, simulator, account, program):
     answer = ai_sdk(program)
 
     [booked] = simulator.ended_books()
     assert answer["text"].startswith(ANSWER)
     assert answer["usage"]["outputTokens"] == booked["completion_tokens"]
-    assert Decimal(str(answer["cost"])) == Decimal(booked["cost"])
+    if provider == "openrouter":
+        assert Decimal(str(answer["cost"])) == Decimal(booked["cost"])
     assert answer["requests"] == 1
     assert (usage().streamed, usage().status) == (program == "stream", "COMPLETED")
     assert balance(account) == (99, 0)

@@ -8,6 +8,7 @@ from tests import factories
 from tests.ai.prepaid import MODEL, QUESTION, assert_charged_as_booked, balance, usage
 
 PATHS = ["/v1", "/api/v1"]
+IMAGE_MODEL = "google/gemini-2.5-flash-image-preview"
 
 
 @pytest.fixture
@@ -174,6 +175,30 @@ def test_operators_empty_account_is_not_asked_again(client, simulator, account):
     assert attempts(error) == 1
     assert len(simulator.requests()) == 1
     assert balance(account) == (100, 0)
+
+
+def test_image_is_paid_for(client, simulator, account):
+    answer = client.images.generate(model=IMAGE_MODEL, prompt="A lighthouse at dusk", n=2)
+
+    assert all(image.b64_json for image in answer.data)
+    assert len(answer.data) == 2
+    assert balance(account) == (90, 0)
+    assert_charged_as_booked(simulator)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_response_is_paid_for(client, simulator, account, stream):
+    if stream:
+        *_, last = client.responses.create(model=MODEL, input="What is a ledger?", stream=True)
+        answer = last.response
+    else:
+        answer = client.responses.create(model=MODEL, input="What is a ledger?")
+
+    [booked] = simulator.ended_books()
+    assert answer.output_text.startswith("You asked: “What is a ledger?”")
+    assert answer.usage.output_tokens == booked["completion_tokens"]
+    assert balance(account) == (99, 0)
+    assert_charged_as_booked(simulator)
 
 
 def test_models_are_listed(client):

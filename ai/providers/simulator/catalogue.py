@@ -50,6 +50,9 @@ def _model(
         "per_request_limits": None,
         "supported_parameters": ["max_tokens", "temperature", "top_p", "stop", "response_format"],
         "expiration_date": None,
+        "default_parameters": None,
+        "supported_voices": None,
+        "links": {"details": f"/api/v1/models/{slug}/endpoints"},
     }
 
 
