@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from django.conf import settings
+from django.utils import timezone
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,10 +24,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from accounts.authentication import resolve
 from accounts.errors import InternalServerError, MethodNotAllowed, NotFound, PrepaidError
 from accounts.requests import accept_request_id
 from ai import moderation, own, providers
-from ai.authentication import throttled
+from ai.authentication import authenticate, throttled
 from ai.catalogue import models, openrouter_models
 from ai.desk import desk
 from ai.http import Receive, Scope, Send
@@ -42,6 +44,7 @@ from ai.protocols.responses import Responses
 from ai.protocols.ui_message_stream import UIMessageStream
 from ai.relay import Relay
 from ai.settlement import drain
+from ai.threads import in_database
 from billing.batch import TEST_PROVIDER
 
 logger = logging.getLogger(__name__)
@@ -92,6 +95,12 @@ def refused(request: Request, error: PrepaidError) -> Response:
     return Response(shape(error, request_id), error.status, headers, "application/json")
 
 
+async def nothing_to_resume(request: Request) -> Response:
+    """Answer ``useChat``, which asks after a reload whether an answer still runs: here none outlives its request."""
+    await in_database(resolve, await authenticate(request.scope), now=timezone.now())
+    return Response(status_code=204, headers={"X-Request-Id": accept_request_id(request.headers.get("x-request-id"))})
+
+
 def middleware() -> list[Middleware]:
     if not settings.CORS_ALLOWED_ORIGINS:
         return []
@@ -132,6 +141,7 @@ starlette = Starlette(
         *(Route(path, relay, methods=["POST"]) for path, relay in RELAYS.items()),
         *(Route(f"{root}models", models) for root in ROOTS),
         *(Route(f"{root}{path}", endpoint) for root in ROOTS for path, endpoint in OWN.items()),
+        Route("/api/ai/chat/{id}/stream", nothing_to_resume),
         Route("/api/ai/image", ImageGeneration(), methods=["POST"]),
         Route("/api/ai/openrouter/models", openrouter_models),
     ],

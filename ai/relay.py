@@ -62,7 +62,8 @@ class Relay:
         exchange = Exchange(self.protocol, request_id, receive, send)
         try:
             credential = await authenticate(scope)
-            wanted = self.protocol.read(await read_json(headers, receive))
+            exchange.protocol = self.protocol.chosen_by(headers.get("accept", ""), scope["query_string"])
+            wanted = exchange.protocol.read(await read_json(headers, receive))
             await exchange.serve(credential, wanted, session_of(headers), headers.get("cache-control", ""))
         except PrepaidError as error:
             await exchange.refuse(await throttled(error, scope))
@@ -77,7 +78,7 @@ class Exchange:
     """One request and its answer."""
 
     def __init__(self, protocol: Protocol, request_id: str, receive: Receive, send: Send) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
         self._request_id = request_id
         self._receive = receive
         self._send = send
@@ -117,7 +118,7 @@ class Exchange:
         """Answer with ``error``, unless an answer has begun: then it can only be broken off."""
         if self._has_started:
             raise error
-        body = self._protocol.error(error, self._request_id)
+        body = self.protocol.error(error, self._request_id)
         await respond(self._send, error.status, body, [JSON, self._id_header(), *encode(error.headers)])
 
     async def _open(self, body: bytes, wanted: Wanted, settlement: Settlement) -> Answer:
@@ -135,7 +136,7 @@ class Exchange:
         if not answer.has_arrived:
             await settlement.identify_if_possible()
         body = await answer.read(LONGEST_ANSWER)
-        scanner = self._protocol.scanner()
+        scanner = self.protocol.scanner()
         scanner.read_whole(body)
         if scanner.error is not None:
             error = errors.of_event(scanner.error)
@@ -152,7 +153,7 @@ class Exchange:
 
     async def _stream(self, provider: Provider, body: bytes, wanted: Wanted, settlement: Settlement) -> None:
         """Relay an answer as it comes, as long as the client is there, and settle it by what has come."""
-        scanner, translator = self._protocol.scanner(), self._protocol.translator(wanted, self._request_id)
+        scanner, translator = self.protocol.scanner(), self.protocol.translator(wanted, self._request_id)
         ending, failure = Ending.COMPLETED, None
         time_to_read = settings.PROVIDER_TOTAL_TIMEOUT + SLOWEST_READER
         answer: Answer | None = None
@@ -190,7 +191,7 @@ class Exchange:
     async def _begin(self, answer: Answer, settlement: Settlement) -> None:
         settlement.generation_id = answer.generation_id
         await settlement.identify()
-        headers = [*self._protocol.stream_headers, *self._call_headers(settlement)]
+        headers = [*self.protocol.stream_headers, *self._call_headers(settlement)]
         self._has_started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 

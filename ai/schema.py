@@ -480,6 +480,12 @@ MODEL_FILTERS: tuple[tuple[str, str, Schema], ...] = (
     ("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE}),
 )  # fmt: skip
 
+CHAT_FORMAT: Schema = {
+    "name": "protocol",
+    "in": "query",
+    "description": "How the answer comes: UI message parts, plain text, or the data stream of version 4.",
+    "schema": {"type": "string", "enum": ["ui", "text", "data"], "default": "ui"},
+}
 HOLD_ID: Schema = {
     "name": "X-Hold-Id",
     "in": "header",
@@ -695,7 +701,9 @@ ROUTES = [
         description=(
             "The UI message stream of the AI SDK, versions 5 to 7, with `x-vercel-ai-ui-message-stream: v1`. The "
             "`messageMetadata` of the `finish` part says `creditsCharged`, `creditsRemaining`, `usage`, `model` and "
-            "`requestId`. Refusals before the first part are plain HTTP errors; later ones are an `error` part."
+            "`requestId`. Refusals before the first part are plain HTTP errors; later ones are an `error` part. "
+            "`protocol=text`, or `Accept: text/plain`, answers with the text alone, `protocol=data` with the data "
+            "stream of version 4."
         ),
         body=_ref("UIChatRequest"),
         example={
@@ -703,11 +711,22 @@ ROUTES = [
             "trigger": "submit-message",
             "messages": [{"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}],
         },
-        answers={EVENTS: _ref("UIMessageChunk")},
+        answers={EVENTS: _ref("UIMessageChunk"), "text/plain": TEXT},
         error=FLAT_ERROR,
         failures=CALL_FAILURES,
-        parameters=[HOLD_ID],
+        parameters=[CHAT_FORMAT, HOLD_ID],
         charges=True,
+    ),
+    Route(
+        method="get",
+        path="/api/ai/chat/{id}/stream",
+        id="resumeChat",
+        summary="Resume a chat: nothing to resume",
+        description="What `useChat` asks after a reload. An answer ends with its request here: there is none.",
+        parameters=[{"name": "id", "in": "path", "required": True, "description": "Of the chat.", "schema": TEXT}],
+        answers={},
+        error=FLAT_ERROR,
+        failures=(401, 403, 404),
     ),
     Route(
         method="post",

@@ -179,7 +179,7 @@ def _operation(route: Route) -> Schema:
     content = {media: {"schema": schema} for media, schema in route.answers.items()}
     if route.answer_example is not None:
         content[JSON]["example"] = route.answer_example
-    answer: Schema = {"description": "The answer.", "content": content}
+    answer: Schema = {"description": "The answer.", "content": content} if content else {"description": "Nothing."}
     if route.charges:
         answer["headers"] = dict(CHARGE_HEADERS)
     operation: Schema = {
@@ -189,7 +189,8 @@ def _operation(route: Route) -> Schema:
         "tags": ["AI"],
         "security": SECURITY,
         "parameters": [*route.parameters, REQUEST_ID_PARAMETER, CUSTOMER_PARAMETER],
-        "responses": {"200": answer} | {str(status): _failure(status, route.error, wrong) for status in route.failures},
+        "responses": {"200" if content else "204": answer}
+        | {str(status): _failure(status, route.error, wrong) for status in route.failures},
     }
     for response in operation["responses"].values():
         response.setdefault("headers", {}).update(REQUEST_ID_HEADER)

@@ -82,6 +82,10 @@ class Protocol(ABC):
 
     stream_headers: Headers = [EVENT_STREAM, *NOT_CACHED]
 
+    def chosen_by(self, accept: str, query: bytes) -> "Protocol":
+        """Return the format that a request chooses by its ``Accept`` header or its query; most leave no choice."""
+        return self
+
     @abstractmethod
     def read(self, payload: dict[str, Any]) -> Wanted:
         """

@@ -1,11 +1,11 @@
 """
-The first original's chat: ``useChat`` of the Vercel AI SDK, versions 5 to 7.
+The first original's chat: ``useChat`` of the Vercel AI SDK, versions 5 to 7, and what older front ends read.
 
 Clients before 5.0.217 and 6.0.235 check every part strictly, so only the keys of 5.0.0 are
 sent; the cost, the tokens and the remaining credits travel in ``messageMetadata``.
 """
 
-from collections.abc import Mapping
+import re
 from typing import Any, Literal
 
 import orjson
@@ -14,21 +14,20 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from accounts.errors import PrepaidError
 from ai.errors import ProviderBrokeOff
-from ai.http import EVENT_STREAM, Headers, invalid
+from ai.http import EVENT_STREAM, NOT_CACHED, Headers, invalid
 from ai.protocols import errors
 from ai.protocols.base import Protocol, Translator, Wanted
 from ai.protocols.bodies import Body, validated
+from ai.protocols.deltas import Deltas, File, Piece, Source, ToolDelta, Words
 from ai.protocols.fields import with_usage
-from ai.providers.base import Usage, parse_exact, read_usage
-from ai.streaming import LineBuffer, error_of, payloads
-from billing.admission import CREDITS
+from ai.protocols.older_streams import DataTranslator, TextTranslator
 from billing.calls import Receipt
 from billing.catalogue import Feature
-from credits.amounts import number
 
 DEFAULT_TEMPERATURE = 0.4
 MOST_MESSAGES = 500
 MOST_PARTS = 200
+FORMATS = re.compile(rb"(?:^|&)protocol=([^&]*)")
 
 
 class Part(BaseModel):
@@ -48,7 +47,9 @@ class UIMessage(BaseModel):
 
     id: str = Field("", max_length=500)
     role: Literal["system", "user", "assistant"]
-    parts: list[Part] = Field(max_length=MOST_PARTS)
+    parts: list[Part] = Field(default_factory=list, max_length=MOST_PARTS)
+    #: All that clients of version 4 say.
+    content: str = ""
 
 
 class Attachment(Body):
@@ -100,6 +101,16 @@ class UIMessageStream(Protocol):
             payload=with_usage(chat),
         )
 
+    def chosen_by(self, accept: str, query: bytes) -> Protocol:
+        """``?protocol=`` chooses the format, else an ``Accept`` of plain text the one without parts."""
+        named = FORMATS.search(query)
+        if named is None:
+            return TEXT_STREAM if "text/plain" in accept and "text/event-stream" not in accept else self
+        formats: dict[bytes, Protocol] = {b"ui": self, b"text": TEXT_STREAM, b"data": DATA_STREAM}
+        if named[1] not in formats:
+            raise invalid("query.protocol", "Choose one of ui, text and data.", "INVALID_CHOICE")
+        return formats[named[1]]
+
     def translator(self, wanted: Wanted, request_id: str) -> Translator:
         return UITranslator(request_id)
 
@@ -107,52 +118,70 @@ class UIMessageStream(Protocol):
         return errors.flat(error, request_id)
 
 
+class TextStream(UIMessageStream):
+    """The text alone, for ``TextStreamChatTransport``: it has no place for reasoning, files, cost or errors."""
+
+    stream_headers: Headers = [(b"content-type", b"text/plain; charset=utf-8"), *NOT_CACHED]
+
+    def translator(self, wanted: Wanted, request_id: str) -> Translator:
+        return TextTranslator()
+
+
+class DataStream(UIMessageStream):
+    """The data stream of version 4 of the AI SDK."""
+
+    stream_headers: Headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"x-vercel-ai-data-stream", b"v1"),
+        *NOT_CACHED,
+    ]
+
+    def translator(self, wanted: Wanted, request_id: str) -> Translator:
+        return DataTranslator(request_id)
+
+
+TEXT_STREAM, DATA_STREAM = TextStream(), DataStream()
+
+
 class UITranslator(Translator):
     """
     OpenAI's chunks in, UI message parts out.
 
-    A text or reasoning part is opened when its first delta comes and closed when the other
-    kind begins, because the client refuses a delta without its start.
+    A text or reasoning part is opened when its first delta comes and closed when anything else
+    begins, because the client refuses a delta without its start.
     """
 
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
-        self._lines = LineBuffer()
+        self._deltas = Deltas()
         self._open: str | None = None
         self._parts = 0
-        self._usage: Usage | None = None
+        self._sources = 0
         self._started = False
-        self._failed = False
+        self._told_failure = False
 
     def feed(self, chunk: bytes) -> bytes:
         out = [] if self._started else [_part(type="start"), _part(type="start-step")]
         self._started = True
-        for payload in payloads(self._lines.feed(chunk)):
-            if payload != b"[DONE]" and not self._failed:
-                out += self._translate(payload)
+        for piece in self._deltas.feed(chunk):
+            out += self._translate(piece)
+        if self._deltas.failed and not self._told_failure:
+            out += self._break_off(ProviderBrokeOff())
         return b"".join(out)
 
     def finish(self, receipt: Receipt | None) -> bytes:
-        if self._failed:
+        if self._told_failure:
             return b"data: [DONE]\n\n"
-        metadata: dict[str, Any] = {"requestId": self._request_id}
-        if self._usage is not None:
-            metadata["model"] = self._usage.model
-            metadata["usage"] = {
-                "promptTokens": self._usage.prompt_tokens,
-                "completionTokens": self._usage.completion_tokens,
-            }
-        if receipt is not None:
-            metadata["creditsCharged"] = number(receipt.charged)
-            metadata["creditsRemaining"] = number(receipt.available)
-            if receipt.currency != CREDITS:
-                metadata["currency"] = receipt.currency
         start = b"" if self._started else self.feed(b"")
         return start + b"".join(
             [
                 *self._close(),
+                *(
+                    _part(type="tool-input-available", toolCallId=call.id, toolName=call.name, input=call.input)
+                    for call in self._deltas.tools.values()
+                ),
                 _part(type="finish-step"),
-                _part(type="finish", messageMetadata=metadata),
+                _part(type="finish", messageMetadata=self._deltas.metadata(self._request_id, receipt)),
                 b"data: [DONE]\n\n",
             ]
         )
@@ -162,38 +191,23 @@ class UITranslator(Translator):
         return start + b"".join([*self._break_off(error), b"data: [DONE]\n\n"])
 
     def _break_off(self, error: PrepaidError) -> list[bytes]:
-        self._failed = True
+        self._told_failure = self._deltas.failed = True
         return [*self._close(), _part(type="error", errorText=error.message)]
 
-    def _translate(self, payload: bytes) -> list[bytes]:
-        try:
-            event = parse_exact(payload) if b'"usage"' in payload else orjson.loads(payload)
-        except ValueError:
-            return []
-        if not isinstance(event, dict):
-            return []
-        self._usage = read_usage(event) or self._usage
-        if error_of(event) is not None:
-            return self._break_off(ProviderBrokeOff())
-        out = []
-        for choice in _listed(event.get("choices")):
-            delta = choice.get("delta") if isinstance(choice, dict) else None
-            if isinstance(delta, dict):
-                out += self._delta(delta)
-        return out
-
-    def _delta(self, delta: Mapping[str, Any]) -> list[bytes]:
-        out = []
-        for kind, text in (("reasoning", delta.get("reasoning")), ("text", delta.get("content"))):
-            if isinstance(text, str) and text:
-                out += self._switch_to(kind)
-                out.append(_part(type=f"{kind}-delta", id=str(self._parts), delta=text))
-        for image in _listed(delta.get("images")):
-            url = _image_url(image)
-            if url:
-                media_type = url[5:].partition(";")[0] if url.startswith("data:") else "image/png"
-                out += [*self._close(), _part(type="file", url=url, mediaType=media_type)]
-        return out
+    def _translate(self, piece: Piece) -> list[bytes]:
+        match piece:
+            case Words(kind, text):
+                return [*self._switch_to(kind), _part(type=f"{kind}-delta", id=str(self._parts), delta=text)]
+            case File(url, media_type):
+                return [*self._close(), _part(type="file", url=url, mediaType=media_type)]
+            case Source(url, title):
+                self._sources += 1
+                titled = {"title": title} if title else {}
+                return [*self._close(), _part(type="source-url", sourceId=str(self._sources), url=url, **titled)]
+            case ToolDelta(call, text, is_first):
+                begun = _part(type="tool-input-start", toolCallId=call.id, toolName=call.name)
+                more = _part(type="tool-input-delta", toolCallId=call.id, inputTextDelta=text)
+                return [*self._close(), *([begun] if is_first else []), *([more] if text else [])]
 
     def _switch_to(self, kind: str) -> list[bytes]:
         if self._open == kind:
@@ -216,7 +230,7 @@ def _chat_message(message: UIMessage) -> dict[str, Any] | None:
     """A UI message as a chat message; None if nothing in it is for the model."""
     content = [block for part in message.parts if (block := _content(part)) is not None]
     if not content:
-        return None
+        return {"role": message.role, "content": message.content} if message.content else None
     if all(block["type"] == "text" for block in content):
         return {"role": message.role, "content": "".join(block["text"] for block in content)}
     return {"role": message.role, "content": content}
@@ -230,13 +244,3 @@ def _content(part: Part) -> dict[str, Any] | None:
             return {"type": "image_url", "image_url": {"url": part.url}}
         return {"type": "file", "file": {"filename": part.filename or "file", "file_data": part.url}}
     return None
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _image_url(image: Any) -> str:
-    holder = image.get("image_url") if isinstance(image, dict) else None
-    url = holder.get("url") if isinstance(holder, dict) else None
-    return url if isinstance(url, str) else ""

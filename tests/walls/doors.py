@@ -270,10 +270,14 @@ ASKED = {
 }
 ROOTS = ("/v1/", "/api/v1/")
 PARTS = [{"type": "text", "text": "Hello"}]
+#: They act for a customer of their own.
+OTHERS = ("stranger", "strange_key", "administrator")
 GATEWAY_DOORS = [
     *(Door(f"POST {root}{path}", CALL, body=body, elsewhere=402) for root in ROOTS for path, body in ASKED.items()),
     Door("POST /api/ai/chat", CALL, body=told(messages=[{"id": "1", "role": "user", "parts": PARTS}]), elsewhere=402),
     Door("POST /api/ai/image", CALL, body=told(prompt="A lighthouse"), elsewhere=402),
+    # Whatever chat is named: none is kept here, so nobody learns anything.
+    Door("GET /api/ai/chat/{id}/stream", LIST_MODELS, 204, {"id": "account"}, answers=dict.fromkeys(OTHERS, 204)),
     Door("GET /v1/models", LIST_MODELS),
     Door("GET /api/v1/models", LIST_MODELS),
     *(Door(f"GET {root}key", OF_ONESELF) for root in ROOTS),
