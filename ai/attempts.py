@@ -59,13 +59,19 @@ class Attempts:
         """
         return await self._make(lambda way: way.open(path, body))
 
-    async def images(self, *, model: str, prompt: str, references: Sequence[str], user: str) -> Images:
+    async def images(
+        self, *, model: str, prompt: str, references: Sequence[str], aspect_ratio: str, user: str
+    ) -> Images:
         """
         Ask for images, as ``Provider.images``.
 
         :raises ProviderError: the error of the last attempt
         """
-        return await self._make(lambda way: way.images(model=model, prompt=prompt, references=references, user=user))
+        return await self._make(
+            lambda way: way.images(
+                model=model, prompt=prompt, references=references, aspect_ratio=aspect_ratio, user=user
+            )
+        )
 
     async def _make(self, ask: Callable[[Provider], Awaitable[T]]) -> T:
         tried: list[Provider] = []

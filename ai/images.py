@@ -8,11 +8,11 @@ side under one hold. What does not come back is not charged.
 import asyncio
 import re
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import orjson
 from django.conf import settings
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from accounts.authentication import Credential
 from accounts.errors import PrepaidError
@@ -33,6 +33,9 @@ from billing.calls import Ending
 from billing.catalogue import Feature
 from credits.amounts import display, number
 
+DEFAULT_SIZE = "1024x1024"
+#: The shapes of sizes that are no squares, as ratios that image models take.
+SHAPES = {"1024x1536": "2:3", "1536x1024": "3:2"}
 MODEL = re.compile(r"[a-z0-9-]+/[a-z0-9_.:-]+", re.IGNORECASE | re.ASCII)
 
 
@@ -44,7 +47,10 @@ class Reference(Body):
 class ImageBody(Body):
     model: str = Field("", max_length=100, validate_default=True)
     prompt: str = Field(min_length=1, max_length=2000)
-    size: Literal["256x256", "512x512", "1024x1024"] = "1024x1024"
+    size: Literal["256x256", "512x512", "1024x1024", "1024x1536", "1536x1024"] | None = None
+    aspect: Literal["1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"] | None = Field(
+        None, alias="aspectRatio"
+    )
     count: int = Field(1, ge=1, le=4)
     attachments: list[Reference] = Field(default_factory=list, max_length=10)
 
@@ -54,6 +60,24 @@ class ImageBody(Body):
         if model and not MODEL.fullmatch(model):
             raise ValueError("Write vendor/model, such as google/gemini-2.5-flash-image-preview.")
         return model or settings.DEFAULT_IMAGE_MODEL
+
+    @model_validator(mode="after")
+    def is_of_one_shape(self) -> Self:
+        if self.aspect and self.size and SHAPES.get(self.size, "1:1") != self.aspect:
+            raise ValueError("size and aspectRatio are of different shapes: send one of them.")
+        return self
+
+    @property
+    def shape(self) -> str:
+        """The ratio of width to height."""
+        return self.aspect or SHAPES.get(self.size or DEFAULT_SIZE, "1:1")
+
+    @property
+    def instruction(self) -> str:
+        """The prompt, with what a model is told in words that knows no other way."""
+        if self.size is None and self.aspect is not None:
+            return f"{self.prompt}\n\nAspect ratio: {self.aspect}."
+        return f"{self.prompt}\n\nSize: {self.size or DEFAULT_SIZE} pixels."
 
 
 class ImageGeneration:
@@ -117,10 +141,11 @@ async def _make(
 
 
 async def _ask(settlement: Settlement, body: ImageBody, user: str) -> tuple[list[Images], list[ProviderError]]:
-    prompt = f"{body.prompt}\n\nSize: {body.size} pixels."
     references = [attachment.url for attachment in body.attachments]
     asked = [
-        settlement.attempts.images(model=body.model, prompt=prompt, references=references, user=user)
+        settlement.attempts.images(
+            model=body.model, prompt=body.instruction, references=references, aspect_ratio=body.shape, user=user
+        )
         for _ in range(body.count)
     ]
     made: list[Images] = []

@@ -322,8 +322,9 @@ COMPONENTS: Schema = {
                 ),
                 "description": "`text` and `file` parts are sent to the model; others are history and are left out.",
             },
+            "content": {"type": "string", "description": "The text, where there are no parts: version 4."},
         },
-        required=("role", "parts"),
+        required=("role",),
     ),
     "UIChatRequest": _object(
         {
@@ -352,6 +353,10 @@ COMPONENTS: Schema = {
             *(_chunk(kind, id=TEXT) for kind in ("text-start", "text-end", "reasoning-start", "reasoning-end")),
             *(_chunk(kind, id=TEXT, delta=TEXT) for kind in ("text-delta", "reasoning-delta")),
             _chunk("file", url=TEXT, mediaType=TEXT),
+            {**_chunk("source-url", sourceId=TEXT, url=TEXT, title=TEXT), "required": ["type", "sourceId", "url"]},
+            _chunk("tool-input-start", toolCallId=TEXT, toolName=TEXT),
+            _chunk("tool-input-delta", toolCallId=TEXT, inputTextDelta=TEXT),
+            _chunk("tool-input-available", toolCallId=TEXT, toolName=TEXT, input={}),
             _chunk("error", errorText=TEXT),
             _chunk("finish", messageMetadata=_ref("UIMessageMetadata")),
             {"const": "[DONE]"},
@@ -377,7 +382,16 @@ COMPONENTS: Schema = {
             "prompt": {"type": "string", "minLength": 1, "maxLength": 2000},
             "model": MODEL,
             "count": {"type": "integer", "minimum": 1, "maximum": 4, "default": 1},
-            "size": {"type": "string", "enum": ["256x256", "512x512", "1024x1024"], "default": "1024x1024"},
+            "size": {
+                "type": "string",
+                "enum": ["256x256", "512x512", "1024x1024", "1024x1536", "1536x1024"],
+                "default": "1024x1024",
+            },
+            "aspectRatio": {
+                "type": "string",
+                "enum": ["1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"],
+                "description": "Instead of a size.",
+            },
             "attachments": {
                 "type": "array",
                 "items": _object(

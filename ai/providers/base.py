@@ -159,10 +159,12 @@ class Provider(ABC):
         prompt: str,
         references: Sequence[str] = (),
         modalities: Sequence[str] = ("image", "text"),
+        aspect_ratio: str = "",
         user: str = "",
     ) -> Images:
         """
-        Ask ``model`` once for images of ``prompt``; ``references`` are URLs of images to work from.
+        Ask ``model`` once for images of ``prompt``; ``references`` are URLs of images to work from, and
+        ``aspect_ratio`` is the shape, such as 16:9, for models that know shapes.
 
         :raises ProviderError: or a subclass, as ``open``, also for an error inside an answer of status 200
         """

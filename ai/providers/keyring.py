@@ -53,10 +53,18 @@ class Keyring(Provider):
         prompt: str,
         references: Sequence[str] = (),
         modalities: Sequence[str] = ("image", "text"),
+        aspect_ratio: str = "",
         user: str = "",
     ) -> Images:
         chosen = self.choose()
-        return await chosen.images(model=model, prompt=prompt, references=references, modalities=modalities, user=user)
+        return await chosen.images(
+            model=model,
+            prompt=prompt,
+            references=references,
+            modalities=modalities,
+            aspect_ratio=aspect_ratio,
+            user=user,
+        )
 
     def bills_whole(self, upstream: str) -> bool:
         return self._members[0].bills_whole(upstream)

@@ -124,6 +124,7 @@ class OpenRouter(Provider):
         prompt: str,
         references: Sequence[str] = (),
         modalities: Sequence[str] = ("image", "text"),
+        aspect_ratio: str = "",
         user: str = "",
     ) -> Images:
         if not self._sdk:
@@ -136,7 +137,7 @@ class OpenRouter(Provider):
                     model=model,
                     messages=[{"role": "user", "content": _content(prompt, references)}],
                     user=user or openai.omit,
-                    extra_body={"modalities": list(modalities)},
+                    extra_body={"modalities": list(modalities), **_shaped(aspect_ratio)},
                 ) as response,
             ):
                 body = bytearray()
@@ -315,6 +316,10 @@ def _content(prompt: str, references: Sequence[str]) -> Any:
         return prompt
     pictures = [{"type": "image_url", "image_url": {"url": url}} for url in references]
     return [{"type": "text", "text": prompt}, *pictures]
+
+
+def _shaped(aspect_ratio: str) -> dict[str, Any]:
+    return {"image_config": {"aspect_ratio": aspect_ratio}} if aspect_ratio else {}
 
 
 def images_of(body: bytes, generation_id: str) -> Images:

@@ -80,10 +80,13 @@ class Simulated(Provider):
         prompt: str,
         references: Sequence[str] = (),
         modalities: Sequence[str] = ("image", "text"),
+        aspect_ratio: str = "",
         user: str = "",
     ) -> Images:
         message = {"role": "user", "content": prompt}
-        body = {"model": model, "messages": [message], "modalities": list(modalities), "user": user}
+        body: dict[str, Any] = {"model": model, "messages": [message], "modalities": list(modalities), "user": user}
+        if aspect_ratio:
+            body["image_config"] = {"aspect_ratio": aspect_ratio}
         answer = await self.open("chat/completions", orjson.dumps(body))
         try:
             return images_of(await answer.read(MAX_IMAGES_BYTES), answer.generation_id)

@@ -44,6 +44,33 @@ def test_provider_is_asked_for_what_was_wanted(prepaid, simulator):
     assert message["content"][1] == {"type": "image_url", "image_url": {"url": reference}}
 
 
+@pytest.mark.parametrize(
+    ("asked", "shape", "words"),
+    [
+        ({}, "1:1", "Size: 1024x1024 pixels."),
+        ({"size": "256x256"}, "1:1", "Size: 256x256 pixels."),
+        ({"size": "1536x1024"}, "3:2", "Size: 1536x1024 pixels."),
+        ({"size": "1024x1536", "aspectRatio": "2:3"}, "2:3", "Size: 1024x1536 pixels."),
+        ({"aspectRatio": "16:9"}, "16:9", "Aspect ratio: 16:9."),
+    ],
+)
+def test_size_and_shape_reach_the_model_in_words_and_as_a_ratio(prepaid, simulator, asked, shape, words):
+    assert draw(prepaid, **asked).status_code == 200
+
+    body = simulator.requests()[0]["body"]
+    assert body["image_config"] == {"aspect_ratio": shape}
+    assert body["messages"][0]["content"] == f"A green square\n\n{words}"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"size": "1024x1024", "aspectRatio": "16:9"}, {"size": "1x1"}, {"aspectRatio": "1:7"}, {"aspect": "16:9"}],
+)
+def test_size_that_makes_no_sense_is_refused(prepaid, simulator, account, asked):
+    assert (draw(prepaid, **asked).status_code, simulator.requests()) == (400, [])
+    assert balance(account) == (100, 0)
+
+
 def test_model_has_a_default(prepaid, simulator, settings):
     prepaid.post("/api/ai/image", {"prompt": "A green square"})
 
