@@ -47,9 +47,9 @@ class UIMessage(BaseModel):
 
     id: str = Field("", max_length=500)
     role: Literal["system", "user", "assistant"]
-    parts: list[Part] = Field(default_factory=list, max_length=MOST_PARTS)
+    parts: list[Part] | None = Field(None, max_length=MOST_PARTS)
     #: All that clients of version 4 say.
-    content: str = ""
+    content: str | None = None
 
 
 class Attachment(Body):
@@ -85,6 +85,10 @@ class UIMessageStream(Protocol):
 
     def read(self, payload: dict[str, Any]) -> Wanted:
         body = validated(ChatBody, payload)
+        for index, posted in enumerate(body.messages):
+            if posted.parts is None and posted.content is None:
+                hint = "A message has parts, or, from clients of version 4, content."
+                raise invalid(f"body.messages[{index}].parts", hint, "MISSING")
         messages = [message for posted in body.messages if (message := _chat_message(posted)) is not None]
         if body.attachments:
             listed = "\n".join(f"- {attachment.name}: {attachment.url}" for attachment in body.attachments)
@@ -228,7 +232,7 @@ def _part(**fields: Any) -> bytes:
 
 def _chat_message(message: UIMessage) -> dict[str, Any] | None:
     """A UI message as a chat message; None if nothing in it is for the model."""
-    content = [block for part in message.parts if (block := _content(part)) is not None]
+    content = [block for part in message.parts or () if (block := _content(part)) is not None]
     if not content:
         return {"role": message.role, "content": message.content} if message.content else None
     if all(block["type"] == "text" for block in content):

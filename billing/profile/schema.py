@@ -86,6 +86,8 @@ EXPORT = _object(
         promptTokens=_or_null(NUMBER),
         completionTokens=_or_null(NUMBER),
         generationId=TEXT,
+        endUser=TEXT,
+        notes=TEXTS,
         createdAt=INSTANT,
     ),
     audit=_rows(action=TEXT, subject=TEXT, actor=TEXT, details=ANYTHING, createdAt=INSTANT),

@@ -270,7 +270,7 @@ CALL = Call(
 class Exactly:
     """A report of a cost that no decimal text may be able to say."""
 
-    prompt_tokens = completion_tokens = None
+    prompt_tokens = completion_tokens = kept_percent = None
 
     def __init__(self, delivered, cost):
         self.delivered, self.exact_cost = delivered, cost
