@@ -265,6 +265,16 @@ def test_entry_of_a_sealed_day_that_was_added_later_is_found(ledger: list[Accoun
 
 
 @pytest.mark.books_are_cooked
+def test_account_of_a_sealed_day_that_was_added_later_is_found(ledger: list[Account]):
+    seal(3)
+    factories.grant(factories.account(), "1", now=noon(2))
+
+    of_the_seal = [(finding.rule, finding.kept, finding.proved) for finding in found() if "Seal" in finding.subject]
+    assert of_the_seal[:2] == [("accounts", "3", "4"), ("entries", "6", "7")]
+    assert [rule for rule, _, _ in of_the_seal] == ["accounts", "entries", "digest"]
+
+
+@pytest.mark.books_are_cooked
 def test_seal_that_was_taken_out_is_missed(ledger: list[Account]):
     first, second, third = seal(1), seal(2), seal(3)
     with forger():

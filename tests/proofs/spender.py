@@ -66,7 +66,7 @@ async def spend(account_id: int, clients: int, each: int, seed: int, *, unlocked
             with contextlib.suppress(*seen_to_be_wrong):
                 await ledger.run(chance.randint(1, HIGHEST_PRICE))
 
-    # Without the lock the database and the rules themselves still see some of what is wrong; the proof must see the rest.
+    # Without the lock the database and the rules still see some of what is wrong; the proof must see the rest.
     seen_to_be_wrong = (IntegrityError, AssertionError) if unlocked else ()
     ledger = GroupCommit(commit, capacity=clients)
     print("ready", flush=True)
