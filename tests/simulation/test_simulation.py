@@ -13,7 +13,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from django.db import connection
 from hypothesis import Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -25,9 +24,7 @@ from tests.simulation.machine import BankMachine
 STEPS_OF_A_HISTORY = 50
 MOST_HISTORIES_OF_A_ROUND = 50
 SHARDS = 4
-#: In ``make test``, 20,000 on both databases together: a step on PostgreSQL takes nearly twice as long.
-STEPS_OF_A_TEST = {"sqlite": 12_000, "postgresql": 8_000}
-STEPS = int(os.environ.get("STEPS") or STEPS_OF_A_TEST[connection.vendor])
+STEPS = int(os.environ.get("STEPS") or 20_000)
 SEED = int(os.environ.get("SEED") or random.SystemRandom().getrandbits(32))
 
 
