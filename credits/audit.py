@@ -138,7 +138,8 @@ def _sums_of_holds() -> Iterator[Finding]:
 
 
 def _sums_of_reversals() -> Iterator[Finding]:
-    named = LedgerEntry.objects.filter(kind__in=KINDS_OF_REVERSALS)
+    # An ordinary grant is named by its source, which may be the same word as the key of a reversal.
+    named = LedgerEntry.objects.filter(kind__in=KINDS_OF_REVERSALS).exclude(kind="GRANT", grant__source=F("reference"))
     reversals = Reversal.objects.annotate(moved=-_total(named, "amount", account="account", reference="key"))
     yield from differences(reversals, "taken", "moved", "the sum of its entries")
 

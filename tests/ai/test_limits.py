@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import ApiKey, Customer
+from ai.providers.simulator.catalogue import MODELS
 from billing.listing import keep
 from billing.models import Price
 from credits.amounts import UNIT, credits, parse
@@ -78,8 +79,6 @@ def test_call_whose_client_hung_up_frees_its_place(prepaid):
 
 
 def test_budget_clamps_an_answer_and_refuses_when_nothing_fits(prepaid, transactional_db, now):
-    from ai.providers.simulator.catalogue import MODELS  # noqa: PLC0415
-
     keep(MODELS, now=now)
     Price.objects.create(
         feature="ai_text_chat", effective_at=now - timedelta(seconds=1), type="METERED", amount=1, rate=100 * UNIT,

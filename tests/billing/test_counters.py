@@ -17,6 +17,7 @@ from billing.counters import GRACE
 from billing.errors import BudgetExceeded, BudgetInUse, RateLimited, TooManyCalls
 from billing.models import Counter, UsageDay
 from billing.operations import Admit, Conclude
+from billing.pricing import Demand
 from credits.amounts import credits
 from credits.models import Account, Hold
 from tests import factories
@@ -220,8 +221,6 @@ def test_request_that_is_refused_for_another_reason_is_not_counted(account: Acco
 
 
 def test_tokens_are_reserved_and_counted_as_they_were_used(account: Account, admit: partial[Admit]):
-    from billing.pricing import Demand  # noqa: PLC0415
-
     limit(tokens_per_minute=1000)
     demand = Demand(prompt_tokens=300, completion_tokens=500)
 

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from accounts.models import Customer
-from credits import services
+from credits import audit, services
 from credits.amounts import credits, share
 from credits.books import HoldRequest
 from credits.errors import InsufficientCredits, SourceConflict
@@ -255,6 +255,15 @@ def test_same_refund_from_many_senders_at_once_counts_once(transactional_db, now
     assert raised(outcomes) == []
     assert {(each.pk, each.taken) for each in outcomes} == {(outcomes[0].pk, credits(40))}
     assert state(account) == (60, 0, 0)
+
+
+@pytest.mark.parametrize("asked", [40, 0])
+def test_proof_takes_no_grant_for_a_refund_that_has_its_name(bought, now, asked):
+    refund(bought, now, 100, key="pack:1")
+    refund(bought, now, asked, key="pack:1", after=1)
+
+    assert list(audit.findings(lambda entries: None)) == []
+    assert Reversal.objects.get().taken == credits(asked)
 
 
 def test_key_of_another_reversal_is_refused(bought, now):
